@@ -1,0 +1,44 @@
+// swift-tools-version: 6.1
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "apus",
+    products: [.executable(name: "apus", targets: ["apus"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // The BPF objects, compiled by the Makefile, and the layouts that both sides share.
+        .target(name: "CBPFPrograms", path: "bpf", sources: ["objects.c"], publicHeadersPath: "include"),
+        .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf"),
+        .target(name: "CSupport"),
+        .target(name: "Processes", swiftSettings: swiftSettings),
+        .target(name: "Reporting", dependencies: ["CSupport"], swiftSettings: swiftSettings),
+        .target(
+            name: "Tracing",
+            dependencies: ["CLibbpf", "CBPFPrograms", "CSupport"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Tools",
+            dependencies: [
+                "CBPFPrograms", "CSupport", "Processes", "Reporting", "Tracing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
+        .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
+        .testTarget(name: "ReportingTests", dependencies: ["Reporting"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),
+        .testTarget(name: "ToolsTests", dependencies: ["Tools"], swiftSettings: swiftSettings),
+        .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: swiftSettings),
+    ]
+)

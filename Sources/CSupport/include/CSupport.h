@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What Swift cannot call: variadic functions, fork, and macros with
+ * arguments; and headers that its Glibc module leaves out. Each function returns
+ */
+#ifndef APUS_CSUPPORT_H
+#define APUS_CSUPPORT_H
+
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/vfs.h>
+
+int apus_pidfd_open(pid_t pid);
+
+/* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
+int apus_signal_descriptor(void);
+/* The next signal of such a descriptor, 0 if there is none. */
+int apus_next_signal(int descriptor);
+
+/*
+ * Forks a child that waits until apus_child_release and then becomes argv[0],
+ * looked up in PATH, with the signal mask and actions that we were started
+ * with. It is killed if we die. Returns its ID; *gate is for apus_child_release.
+ */
+pid_t apus_child_prepare(char *const argv[], int *gate);
+/* Lets the child go. Returns 0 once the command runs, or the errno of its exec. */
+int apus_child_release(int gate);
+
+/* Reaps a child without waiting. Its ID, 0 if it still runs, -1 on error. */
+pid_t apus_reap(pid_t child, int *status);
+int apus_status_exited(int status);
+int apus_status_exit_code(int status);
+int apus_status_signal(int status);
+
+/* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
+const char *apus_errno_name(int code);
+/* The C library's sentence for the code, from a static table: no locale, no buffer. */
+const char *apus_errno_text(int code);
+
+/* A sequentially consistent fence, between two accesses of memory that is shared with the kernel. */
+void apus_full_fence(void);
+uint32_t apus_load_u32(const volatile uint32_t *at);
+void apus_store_u32(volatile uint32_t *at, uint32_t value);
+
+#endif

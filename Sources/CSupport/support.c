@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "CSupport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+static const int watched_signals[] = { SIGINT, SIGTERM, SIGHUP };
+#define WATCHED (sizeof(watched_signals) / sizeof(watched_signals[0]))
+
+static sigset_t original_mask;
+static struct sigaction original_actions[WATCHED];
+static int signals_taken;
+
+int apus_pidfd_open(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+int apus_signal_descriptor(void)
+{
+	struct sigaction usual = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned int i = 0; i < WATCHED; i++) {
+		sigaddset(&set, watched_signals[i]);
+		/* A shell starts background jobs with SIGINT ignored, and an ignored signal never reaches a signalfd. */
+		if (sigaction(watched_signals[i], &usual, &original_actions[i]))
+			return -1;
+	}
+	if (sigprocmask(SIG_BLOCK, &set, &original_mask))
+		return -1;
+	signals_taken = 1;
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int apus_next_signal(int descriptor)
+{
+	struct signalfd_siginfo info;
+
+	return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static void restore_signals(void)
+{
+	struct sigaction usual = { .sa_handler = SIG_DFL };
+
+	sigaction(SIGPIPE, &usual, NULL);
+	if (!signals_taken)
+		return;
+	for (unsigned int i = 0; i < WATCHED; i++)
+		sigaction(watched_signals[i], &original_actions[i], NULL);
+	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+}
+
+static void become(char *const argv[], int gate, pid_t parent)
+{
+	char go;
+	int code;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)	/* it died before the line above */
+		_exit(127);
+	if (read(gate, &go, 1) != 1)
+		_exit(127);
+	restore_signals();
+	execvp(argv[0], argv);
+	code = errno;
+	if (write(gate, &code, sizeof(code)) != sizeof(code))
+		_exit(126);
+	_exit(127);
+}
+
+pid_t apus_child_prepare(char *const argv[], int *gate)
+{
+	pid_t parent = getpid(), child;
+	int ends[2];
+
+	/* A pipe each way in one: the go comes in, exec's errno goes out, and a successful exec closes it. */
+	if (syscall(SYS_socketpair, 1 /* AF_UNIX */, 1 /* SOCK_STREAM */ | O_CLOEXEC, 0, ends))
+		return -1;
+	child = fork();
+	if (child == 0) {
+		close(ends[0]);
+		become(argv, ends[1], parent);
+	}
+	close(ends[1]);
+	if (child < 0)
+		close(ends[0]);
+	else
+		*gate = ends[0];
+	return child;
+}
+
+int apus_child_release(int gate)
+{
+	int code = 0;
+	ssize_t got;
+
+	if (write(gate, "g", 1) != 1)
+		code = errno;
+	do {
+		got = code ? 0 : read(gate, &code, sizeof(code));
+	} while (got < 0 && errno == EINTR);
+	close(gate);
+	return code;
+}
+
+pid_t apus_reap(pid_t child, int *status)
+{
+	return waitpid(child, status, WNOHANG);
+}
+
+int apus_status_exited(int status)
+{
+	return WIFEXITED(status);
+}
+
+int apus_status_exit_code(int status)
+{
+	return WEXITSTATUS(status);
+}
+
+int apus_status_signal(int status)
+{
+	return WTERMSIG(status);
+}
+
+const char *apus_errno_name(int code)
+{
+	/* include/linux/errno.h: never returned to user space, but seen by tracepoints. */
+	switch (code) {
+	case 512: return "ERESTARTSYS";
+	case 513: return "ERESTARTNOINTR";
+	case 514: return "ERESTARTNOHAND";
+	case 516: return "ERESTART_RESTARTBLOCK";
+	default: return code ? strerrorname_np(code) : NULL;
+	}
+}
+
+const char *apus_errno_text(int code)
+{
+	const char *text = strerrordesc_np(code);
+
+	return text ? text : "unknown error";
+}
+
+void apus_full_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+uint32_t apus_load_u32(const volatile uint32_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+void apus_store_u32(volatile uint32_t *at, uint32_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
+}

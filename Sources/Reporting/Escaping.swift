@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One step through bytes that may or may not be UTF-8.
+private enum Piece {
+    case scalar(Unicode.Scalar, length: Int)
+    /// A byte that is part of no well-formed sequence.
+    case invalid(UInt8)
+}
+
+private func nextPiece(_ bytes: UnsafeRawBufferPointer, at index: Int) -> Piece {
+    let first = bytes[index]
+    if first < 0x80 { return .scalar(Unicode.Scalar(first), length: 1) }
+    let length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0
+    guard length > 0, first < 0xf5, index + length <= bytes.count else { return .invalid(first) }
+    var value = UInt32(first) & (0xff >> UInt32(length + 1))
+    for offset in 1..<length {
+        let next = bytes[index + offset]
+        guard next & 0xc0 == 0x80 else { return .invalid(first) }
+        value = value << 6 | UInt32(next & 0x3f)
+    }
+    let least: UInt32 = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80
+    // Unicode.Scalar refuses surrogates and what lies above U+10FFFF.
+    guard value >= least, let scalar = Unicode.Scalar(value) else { return .invalid(first) }
+    return .scalar(scalar, length: length)
+}
+
+/// Whether a terminal could act on it, or show something else than what is there.
+private func mustEscape(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7f..<0xa0: true  // C0, DEL, C1
+    case 0x061c, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f, 0xfeff, 0xfff9...0xfffb: true
+    case 0xe0000...0xe007f: true  // tags
+    default: false
+    }
+}
+
+extension ByteWriter {
+    /// Appends foreign text for a person to read: no control character, no invisible or direction-changing one,
+    /// nothing that is not UTF-8 gets through; each becomes an escape as in C (`\n`, `\x1b`, `\u202e`), and a
+    /// backslash is doubled, so that the result can be read back.
+    ///
+    /// - Returns: the number of characters appended.
+    @discardableResult
+    package mutating func appendEscaped(_ text: UnsafeRawBufferPointer) -> Int {
+        let start = count
+        if text.allSatisfy({ $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\\") }) {
+            append(contentsOf: text)
+            return count - start
+        }
+        var index = 0
+        var width = 0
+        while index < text.count {
+            let before = count
+            switch nextPiece(text, at: index) {
+            case .invalid(let byte):
+                append("\\x")
+                appendNumber(UInt64(byte), radix: 16, minimumDigits: 2)
+                index += 1
+                width += count - before
+            case .scalar(let scalar, let length):
+                if scalar == "\\" || mustEscape(scalar) {
+                    appendEscape(scalar)
+                    width += count - before
+                } else {
+                    append(contentsOf: text[index..<index + length])
+                    width += 1
+                }
+                index += length
+            }
+        }
+        return width
+    }
+
+    private mutating func appendEscape(_ scalar: Unicode.Scalar) {
+        switch scalar {
+        case "\\": append("\\\\")
+        case "\n": append("\\n")
+        case "\t": append("\\t")
+        case "\r": append("\\r")
+        case _ where scalar.value < 0x100:
+            append("\\x")
+            appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 2)
+        case _ where scalar.value < 0x10000:
+            append("\\u")
+            appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 4)
+        default:
+            append("\\U")
+            appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 8)
+        }
+    }
+
+    /// Appends foreign text as a JSON string (RFC 8259) with its quotes. What is not UTF-8 becomes U+FFFD.
+    ///
+    /// - Returns: whether all of it was UTF-8, that is, whether the string says everything.
+    @discardableResult
+    package mutating func appendJSONString(_ text: UnsafeRawBufferPointer) -> Bool {
+        append(UInt8(ascii: "\""))
+        defer { append(UInt8(ascii: "\"")) }
+        let plain: (UInt8) -> Bool = {
+            $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        }
+        if text.allSatisfy(plain) {
+            append(contentsOf: text)
+            return true
+        }
+        var index = 0
+        var faithful = true
+        while index < text.count {
+            switch nextPiece(text, at: index) {
+            case .invalid:
+                append("\u{fffd}")
+                faithful = false
+                index += 1
+            case .scalar(let scalar, let length):
+                if scalar == "\"" || scalar == "\\" {
+                    append(UInt8(ascii: "\\"))
+                    append(UInt8(truncatingIfNeeded: scalar.value))
+                } else if mustEscape(scalar) && scalar.value < 0x10000 {
+                    // JSON lines may be read on a terminal too.
+                    append("\\u")
+                    appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 4)
+                } else {
+                    append(contentsOf: text[index..<index + length])
+                }
+                index += length
+            }
+        }
+        return faithful
+    }
+
+    @discardableResult
+    package mutating func appendJSONString(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { appendJSONString(UnsafeRawBufferPointer($0)) }
+    }
+
+    @discardableResult
+    package mutating func appendEscaped(_ text: String) -> Int {
+        var text = text
+        return text.withUTF8 { appendEscaped(UnsafeRawBufferPointer($0)) }
+    }
+}
+
+/// Foreign text inside a message of ours.
+package func escaped(_ text: String) -> String {
+    var writer = ByteWriter()
+    writer.appendEscaped(text)
+    return String(decoding: writer.bytes, as: UTF8.self)
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+
+/// Turns the kernel's monotonic time stamps into the time of day.
+package struct WallClock {
+    /// Unix time minus monotonic time, in nanoseconds.
+    private var offset: Int64 = 0
+    private var cachedSecond = Int.min
+    private var cachedText: [UInt8] = []
+
+    package init() { synchronize() }
+
+    /// Takes the offset anew: somebody may have set the clock. Call once a round of rows.
+    package mutating func synchronize() {
+        var monotonic = timespec()
+        var real = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &monotonic)
+        clock_gettime(CLOCK_REALTIME, &real)
+        offset = Self.nanoseconds(real) - Self.nanoseconds(monotonic)
+    }
+
+    private static func nanoseconds(_ time: timespec) -> Int64 {
+        Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
+    /// Nanoseconds since 1970 (UTC) of a CLOCK_MONOTONIC time in nanoseconds.
+    package func unixNanoseconds(_ monotonic: UInt64) -> Int64 { Int64(clamping: monotonic) &+ offset }
+
+    /// HH:MM:SS in local time.
+    package mutating func timeOfDay(_ monotonic: UInt64) -> [UInt8] {
+        let second = Int(unixNanoseconds(monotonic) / 1_000_000_000)
+        if second != cachedSecond {
+            var time = second
+            var parts = tm()
+            localtime_r(&time, &parts)
+            var writer = ByteWriter()
+            for (index, part) in [parts.tm_hour, parts.tm_min, parts.tm_sec].enumerated() {
+                if index > 0 { writer.append(UInt8(ascii: ":")) }
+                writer.appendNumber(UInt64(max(0, part)), minimumDigits: 2)
+            }
+            cachedSecond = second
+            cachedText = writer.bytes
+        }
+        return cachedText
+    }
+}

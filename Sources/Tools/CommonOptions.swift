@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import Reporting
+
+/// What every command understands.
+package struct CommonOptions: ParsableArguments {
+    @Option(
+        name: .customLong("duration"), parsing: .unconditional,
+        help: ArgumentHelp("End after this many seconds.", valueName: "seconds"),
+        transform: parseSeconds)
+    package var duration: Double?
+
+    @Flag(name: .customLong("json"), help: "Print one JSON object a line instead of a table.")
+    package var json = false
+
+    @Option(
+        name: .customLong("buffer-size"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "Bytes of the buffer between the kernel and apus, such as 64M; rounded up to a power of two.",
+            valueName: "bytes"),
+        transform: parseByteCount)
+    package var bufferSize: UInt64?
+
+    @Flag(name: .customLong("dry-run"), help: "Load and attach everything, then detach and exit.")
+    package var dryRun = false
+
+    @Option(
+        name: .customLong("btf"),
+        help: ArgumentHelp(
+            "Read the kernel's types from this file, where /sys/kernel/btf/vmlinux is missing.",
+            valueName: "path"))
+    package var btf: String?
+
+    @Flag(name: .shortAndLong, help: "Say on stderr what is found, chosen and loaded.")
+    package var verbose = false
+
+    package init() {}
+}
+
+/// Which tasks a command looks at. All conditions must hold; processes and threads add up.
+package struct TargetOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("p"), .customLong("pid")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "Only these processes; the ID of another thread means that thread.", valueName: "pid,…"),
+        transform: parseIDs)
+    package var processes: IDList?
+
+    @Option(
+        name: [.customShort("t"), .customLong("tid")], parsing: .unconditional,
+        help: ArgumentHelp("Only these threads.", valueName: "tid,…"),
+        transform: parseIDs)
+    package var threads: IDList?
+
+    @Option(
+        name: [.customLong("comm")],
+        help: ArgumentHelp("Only tasks with this text in their name.", valueName: "text"),
+        transform: parseComm)
+    package var comm: String?
+
+    @Option(
+        name: .customLong("cgroup"),
+        help: ArgumentHelp(
+            "Only tasks in this cgroup (v2) or below it: a directory, or a path as in /proc/PID/cgroup.",
+            valueName: "path"))
+    package var cgroup: String?
+
+    @Option(
+        name: .customLong("container"),
+        help: ArgumentHelp(
+            "Only tasks in this container of docker, podman, containerd, Kubernetes, LXC or systemd-nspawn.",
+            valueName: "name|id-prefix"))
+    package var container: String?
+
+    @Flag(name: .customLong("follow"), help: "Also the children that the chosen processes start from now on.")
+    package var follow = false
+
+    @Argument(
+        parsing: .postTerminator,
+        help: ArgumentHelp(
+            "Behind --: run this command, trace it from its first instruction, and end with it.",
+            valueName: "command"))
+    package var command: [String] = []
+
+    package init() {}
+}
+
+/// The user filter, apart from the others because commands of BCC differ in its short name.
+package struct UserOption: ParsableArguments {
+    @Option(
+        name: [.customShort("u"), .customLong("uid")], parsing: .unconditional,
+        help: ArgumentHelp("Only tasks of this user: a number or a name.", valueName: "user"),
+        transform: parseUser)
+    package var user: UInt32?
+
+    package init() {}
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import ArgumentParser
+internal import Glibc
+internal import Reporting
+
+/// Runs the command that the arguments, or the name of the link we were called through, ask for.
+///
+/// - Returns: the exit status: 0, 1 for a failure at run time, 64 for wrong usage (EX_USAGE of sysexits.h).
+package func runApus(_ arguments: [String]) -> Int32 {
+    let link = arguments.first?.split(separator: "/").last.map(String.init) ?? "apus"
+    let command: any ParsableCommand.Type =
+        Toolkit.commands.first { $0.configuration.commandName == link } ?? Apus.self
+    return run(command, name: command.configuration.commandName ?? link, Array(arguments.dropFirst()))
+}
+
+private func run(_ command: any ParsableCommand.Type, name: String, _ arguments: [String]) -> Int32 {
+    do {
+        var parsed = try command.parseAsRoot(arguments)
+        try parsed.run()
+        return 0
+    } catch let failure as CommandFailure {
+        writeError("\(messageName(name, arguments)): \(failure)")
+        return 1
+    } catch {
+        let status = command.exitCode(for: error)
+        if status == .success {
+            // Help and version were asked for: they are the output.
+            print(command.fullMessage(for: error))
+            return 0
+        }
+        writeError("\(messageName(name, arguments)): \(command.message(for: error)) (--help shows the options)")
+        return status.rawValue
+    }
+}
+
+/// "opensnoop" also for `apus opensnoop`.
+private func messageName(_ name: String, _ arguments: [String]) -> String {
+    guard name == "apus", let first = arguments.first,
+        Toolkit.commands.contains(where: { $0.configuration.commandName == first })
+    else { return name }
+    return first
+}

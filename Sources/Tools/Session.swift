@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import Glibc
+internal import Processes
+package import Reporting
+package import Tracing
+
+/// One run of a command: its targets, its output, its loop, and what was lost on the way.
+package final class Session {
+    let name: String
+    let common: CommonOptions
+    package let output = Output()
+    let loop: EventLoop
+    private var filter: TargetFilter
+    private var launched: LaunchedCommand?
+
+    /// - Parameter name: the command's, for messages.
+    init(name: String, common: CommonOptions, targets: TargetOptions, user: UInt32?) throws {
+        self.name = name
+        self.common = common
+        LibbpfLog.install(verbose: common.verbose)
+        filter = try TargetFilter(targets, user: user)
+        try Privileges.require()
+        loop = try EventLoop(output: common.dryRun ? nil : 1)
+        for note in filter.notes { say(note) }
+        if !targets.command.isEmpty && !common.dryRun {
+            let launched = try LaunchedCommand(targets.command)
+            filter.addLaunched(launched.process)
+            self.launched = launched
+        }
+    }
+
+    /// A message for the person, on stderr.
+    func say(_ message: String) { writeError("\(name): \(message)") }
+
+    /// The same, with `-v` only.
+    func explain(_ message: String) {
+        if common.verbose { say(message) }
+    }
+
+    /// Types of the running kernel, from it or from `--btf`.
+    func kernelTypes() throws -> KernelTypes { try KernelTypes(path: common.btf) }
+
+    /// Opens an embedded object with the filters and sizes that the common options ask for.
+    func open(_ image: String) throws -> OpenObject {
+        let object = try OpenObject(ObjectImage.named(image), btf: common.btf)
+        try filter.configure(object)
+        if let size = common.bufferSize {
+            try object.resize("events", to: Self.ringBytes(size))
+        }
+        return object
+    }
+
+    /// A ring buffer's size must be a power of two and whole pages.
+    static func ringBytes(_ wanted: UInt64) -> UInt32 {
+        let least = UInt64(getpagesize())
+        let most: UInt64 = 1 << 31
+        var size = least
+        while size < min(wanted, most) { size <<= 1 }
+        return UInt32(size)
+    }
+
+    /// Loads and attaches an object, hands every record to `record`, and returns when the run has ended.
+    ///
+    /// - Parameters:
+    ///   - what: the events, in the plural, for messages about losses.
+    ///   - ready: called once probes are attached: the place for a heading.
+    func stream(
+        _ object: consuming OpenObject, of what: String, ready: () throws -> Void,
+        record: @escaping (RawSpan) throws -> Void
+    ) throws {
+        let loaded = try object.load()
+        try filter.fill(loaded)
+        var failure: (any Error)?
+        let ring = try EventRing(loaded) { bytes in
+            guard failure == nil else { return }
+            do { try record(bytes) } catch { failure = error }
+        }
+        let channel = loaded.sharedVariable("event_channel", as: event_channel.self)
+        channel.pointee.wake_bytes = (common.bufferSize.map(Self.ringBytes) ?? Self.defaultRingBytes) / 4
+        var links = try loaded.attachAll()
+        if common.dryRun { return }
+        try loop.attach(ring)
+        var losses = LossReport(what: what, say: say)
+        loop.afterRound = { [output] in
+            if let failure { throw failure }
+            try output.flush()
+            losses.update(Self.losses(ring, skipped: 0))
+        }
+        try ready()
+        try output.flush()
+        try begin()
+        let reason = try loop.run()
+        links.detach()
+        ring.drainAll()
+        if let failure { throw failure }
+        if reason != .outputClosed { try output.flush() }
+        launched?.end()
+        losses.finish(Self.losses(ring, skipped: loaded.skippedRuns()))
+    }
+
+    private static let defaultRingBytes: UInt32 = 2 << 20
+
+    private static func losses(_ ring: EventRing, skipped: UInt64) -> Losses {
+        let counted = ring.losses
+        return Losses(
+            records: counted.records, state: counted.state, targets: counted.targets, skipped: skipped)
+    }
+
+    /// Starts what bounds the run, and then the command.
+    private func begin() throws {
+        if let seconds = common.duration { try loop.limit(seconds: seconds) }
+        var watched = 0
+        for process in filter.processes where try loop.watchTarget(process) { watched += 1 }
+        for thread in filter.threads where try loop.watchTarget(thread) { watched += 1 }
+        output.shouldEnd = { [loop] in loop.endIsPending }
+        try launched?.release()
+        let chosen = filter.processes.count + filter.threads.count
+        if chosen > 0 && watched == 0 { loop.stop() }
+    }
+}
+
+/// What did not reach the output, by cause.
+struct Losses: Equatable {
+    var records: UInt64 = 0
+    var state: UInt64 = 0
+    var targets: UInt64 = 0
+    var skipped: UInt64 = 0
+}
+
+/// Says on stderr what was lost: as it happens, but no more than once a second, and in total at the end.
+struct LossReport {
+    let what: String
+    let say: (String) -> Void
+    private var said = Losses()
+    private var lastTime = 0
+
+    init(what: String, say: @escaping (String) -> Void) {
+        self.what = what
+        self.say = say
+    }
+
+    mutating func update(_ losses: Losses) {
+        guard losses.records > said.records else { return }
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        guard now.tv_sec > lastTime else { return }
+        lastTime = now.tv_sec
+        said = losses
+        say("\(losses.records) \(what) lost so far: the buffer is full; a larger --buffer-size holds more")
+    }
+
+    func finish(_ losses: Losses) {
+        if losses.records > 0 {
+            say("\(losses.records) \(what) lost because the buffer was full: use a larger --buffer-size")
+        }
+        if losses.state > 0 {
+            say("\(losses.state) \(what) lost because too many were under way at once")
+        }
+        if losses.skipped > 0 {
+            say("\(losses.skipped) \(what) or filter updates lost because their program was interrupted by itself")
+        }
+        if losses.targets > 0 {
+            say("\(losses.targets) child processes were not followed: too many at once")
+        }
+    }
+}

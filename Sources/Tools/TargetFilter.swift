@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import CSupport
+internal import Glibc
+internal import Processes
+internal import Reporting
+internal import Tracing
+
+/// The targets that the options name, looked up on this machine, and the kernel's filter that selects them.
+struct TargetFilter {
+    private(set) var processes: [Int32] = []
+    private(set) var threads: [Int32] = []
+    private var user: UInt32?
+    private var comm: String?
+    private var cgroupDirectory: String?
+    private var mountNamespace: UInt64?
+    private let follow: Bool
+    /// What the user should hear about how the options were understood.
+    private(set) var notes: [String] = []
+
+    /// The number that every kernel gives its initial PID namespace (PROC_PID_INIT_INO).
+    private static let initialPIDNamespace: UInt64 = 0xeffffffc
+    /// Children that --follow can add.
+    private static let followedProcesses: UInt32 = 65_536
+
+    init(_ options: TargetOptions, user: UInt32?, proc: ProcFS = ProcFS()) throws {
+        self.user = user
+        comm = options.comm
+        follow = options.follow
+        for id in options.processes?.ids ?? [] { try addProcess(id, proc) }
+        for id in options.threads?.ids ?? [] { try addThread(id, proc) }
+        if let path = options.cgroup { cgroupDirectory = try Self.directory(ofCgroup: path, proc) }
+        if let name = options.container { try select(container: name, proc) }
+    }
+
+    private mutating func addProcess(_ id: Int32, _ proc: ProcFS) throws {
+        switch proc.identity(of: id) {
+        case .process: processes.append(id)
+        case .thread(let group):
+            threads.append(id)
+            notes.append("\(id) is a thread of process \(group): tracing that thread only")
+        case nil: throw CommandFailure("there is no process \(id): look for the right ID with ps or pgrep")
+        }
+    }
+
+    private mutating func addThread(_ id: Int32, _ proc: ProcFS) throws {
+        guard proc.identity(of: id) != nil else {
+            throw CommandFailure("there is no thread \(id): look for the right ID with ps -eL")
+        }
+        threads.append(id)
+    }
+
+    /// The command that was started for us, before it runs.
+    mutating func addLaunched(_ process: Int32) { processes.append(process) }
+
+    private static func directory(ofCgroup path: String, _ proc: ProcFS) throws -> String {
+        let mount = proc.cgroup2Mount()
+        // Both "/sys/fs/cgroup/a" and the "/a" of /proc/PID/cgroup name the same directory.
+        let candidates = [path, mount.map { $0 + (path.hasPrefix("/") ? "" : "/") + path }].compactMap { $0 }
+        for candidate in candidates where isCgroup2(candidate) { return candidate }
+        guard let mount else {
+            throw CommandFailure(
+                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup")
+        }
+        throw CommandFailure("'\(escaped(path))' is no cgroup v2 directory: give one below \(mount)")
+    }
+
+    private static func isCgroup2(_ path: String) -> Bool {
+        var status = statfs()
+        // CGROUP2_SUPER_MAGIC in linux/magic.h
+        return statfs(path, &status) == 0 && Int(status.f_type) == 0x6367_7270
+    }
+
+    private mutating func select(container name: String, _ proc: ProcFS) throws {
+        let container: Container
+        do {
+            container = try ContainerFinder(proc: proc).find(name)
+        } catch {
+            throw CommandFailure(error.description)
+        }
+        if let path = container.cgroupPath, let directory = try? Self.directory(ofCgroup: path, proc),
+            cgroupDirectory == nil
+        {
+            cgroupDirectory = directory
+        } else if let namespace = container.mountNamespace {
+            // A cgroup v1 host has no ID of the container that programs could test.
+            mountNamespace = namespace
+        } else {
+            throw CommandFailure(
+                "container '\(escaped(name))' has neither a cgroup v2 nor a mount namespace that can be read")
+        }
+    }
+
+    private var constants: task_filter {
+        var filter = task_filter()
+        filter.`self` = UInt32(getpid())
+        if !processes.isEmpty { filter.flags |= FILTER_PROCESS.rawValue }
+        if !threads.isEmpty { filter.flags |= FILTER_THREAD.rawValue }
+        if let user {
+            filter.flags |= FILTER_USER.rawValue
+            filter.user = user
+        }
+        if let comm {
+            filter.flags |= FILTER_COMM.rawValue
+            filter.comm_accept = 1 << UInt32(comm.utf8.count - 1)
+            withUnsafeMutableBytes(of: &filter.comm_positions) { table in
+                let positions = table.assumingMemoryBound(to: UInt16.self)
+                for (index, byte) in comm.utf8.enumerated() { positions[Int(byte)] |= 1 << UInt16(index) }
+            }
+        }
+        if cgroupDirectory != nil { filter.flags |= FILTER_CGROUP.rawValue }
+        if let mountNamespace {
+            filter.flags |= FILTER_MOUNT_NAMESPACE.rawValue
+            filter.mount_namespace = UInt32(truncatingIfNeeded: mountNamespace)
+        }
+        if let own = ProcFS().pidNamespace(of: getpid()), own != Self.initialPIDNamespace {
+            filter.pid_namespace = UInt32(truncatingIfNeeded: own)
+        }
+        return filter
+    }
+
+    /// Puts the filter into an object before it is loaded.
+    func configure(_ object: borrowing OpenObject) throws(BPFError) {
+        object.setConstant("task_filter", to: constants)
+        try object.resize(
+            "filter_processes", to: follow ? Self.followedProcesses : UInt32(max(1, processes.count)))
+        try object.resize("filter_threads", to: UInt32(max(1, threads.count)))
+        if !follow || processes.isEmpty {
+            object.disable("follow_fork")
+            object.disable("follow_exit")
+        }
+    }
+
+    /// Fills the filter's maps of the loaded object.
+    func fill(_ object: borrowing LoadedObject) throws {
+        let processMap: HashMap<UInt32, UInt8> = object.map("filter_processes")
+        for id in processes { try processMap.set(UInt32(id), to: 1) }
+        let threadMap: HashMap<UInt32, UInt8> = object.map("filter_threads")
+        for id in threads { try threadMap.set(UInt32(id), to: 1) }
+        guard let cgroupDirectory else { return }
+        let descriptor = open(cgroupDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw CommandFailure("cannot open the cgroup \(cgroupDirectory): it has just been removed")
+        }
+        defer { close(descriptor) }
+        let cgroupMap: HashMap<UInt32, UInt32> = object.map("filter_cgroup")
+        try cgroupMap.set(0, to: UInt32(descriptor))
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CLibbpf
+internal import Glibc
+
+/// The running kernel's BTF: which types and tracepoints it has, whatever its version says.
+package struct KernelTypes: ~Copyable {
+    private let btf: OpaquePointer
+    /// Whether the kernel itself offers it, which programs of type `tp_btf` need.
+    package let isNative: Bool
+
+    package static let nativePath = "/sys/kernel/btf/vmlinux"
+
+    /// - Parameter path: a file to use instead of the kernel's own.
+    package init(path: String? = nil) throws(BPFError) {
+        isNative = access(Self.nativePath, R_OK) == 0
+        if let path {
+            let parsed = btf__parse(path, nil)
+            btf = try check(parsed, "read the kernel's BTF from \(path)")
+        } else if isNative {
+            btf = try check(btf__parse(Self.nativePath, nil), "read the kernel's BTF")
+        } else {
+            throw BPFError(
+                "find the types of this kernel (\(Self.nativePath) is missing)", code: 0,
+                advice: "give the file that describes them with --btf PATH, or use a kernel built with "
+                    + "CONFIG_DEBUG_INFO_BTF=y")
+        }
+    }
+
+    deinit { btf__free(btf) }
+
+    /// The arguments that a tracepoint passes to raw programs; nil if the kernel has no such tracepoint.
+    package func tracepointArguments(_ name: String) -> Int? {
+        // include/trace/bpf_probe.h: typedef void (*btf_trace_NAME)(void *__data, …)
+        let id = btf__find_by_name_kind(btf, "btf_trace_" + name, apus_btf_kind_typedef)
+        guard id > 0, let alias = btf__type_by_id(btf, UInt32(id)),
+            let pointer = btf__type_by_id(btf, alias.pointee.type),
+            ObjectLayout.kind(of: pointer) == apus_btf_kind_ptr,
+            let function = btf__type_by_id(btf, pointer.pointee.type),
+            ObjectLayout.kind(of: function) == apus_btf_kind_func_proto
+        else { return nil }
+        return max(0, ObjectLayout.count(of: function) - 1)
+    }
+
+    package func hasStruct(_ name: String) -> Bool {
+        btf__find_by_name_kind(btf, name, apus_btf_kind_struct) > 0
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CLibbpf
+internal import Glibc
+
+/// An object whose ELF file has been parsed and that can still be configured. Opening needs no privilege.
+package struct OpenObject: ~Copyable {
+    private let object: OpaquePointer
+
+    /// - Parameter btf: a file with the kernel's BTF, where the kernel itself does not offer it.
+    package init(_ image: ObjectImage, btf: String? = nil) throws(BPFError) {
+        // libbpf keeps its own copies; ours only have to live through the call.
+        let name = strdup(image.name)
+        let path = btf.flatMap { strdup($0) }
+        defer {
+            free(name)
+            free(path)
+        }
+        var options = bpf_object_open_opts()
+        options.sz = MemoryLayout<bpf_object_open_opts>.size
+        options.object_name = UnsafePointer(name)
+        options.btf_custom_path = UnsafePointer(path)
+        object = try check(
+            bpf_object__open_mem(image.bytes.baseAddress, image.bytes.count, &options),
+            "open the BPF object \(image.name)")
+    }
+
+    deinit { bpf_object__close(object) }
+
+    /// Sets a constant of the program (`const volatile` in C) before it is loaded.
+    ///
+    /// - Precondition: the variable exists and has the size of `Value`; tests check that for every command.
+    package func setConstant<Value: BitwiseCopyable>(_ variable: String, to value: Value) {
+        guard let place = Self.variable(variable, of: object) else {
+            preconditionFailure("the BPF object has no constant \(variable)")
+        }
+        precondition(place.count == MemoryLayout<Value>.size, "\(variable) differs in size")
+        place.storeBytes(of: value, as: Value.self)
+    }
+
+    /// The number of entries that a map will have, in bytes for a ring buffer.
+    package func resize(_ map: String, to entries: UInt32) throws(BPFError) {
+        try check(bpf_map__set_max_entries(Self.map(map, of: object), entries), "resize the map \(map)")
+    }
+
+    /// Leaves a program out: it is neither verified nor attached.
+    package func disable(_ program: String) {
+        guard let program = bpf_object__find_program_by_name(object, program) else {
+            preconditionFailure("the BPF object has no program \(program)")
+        }
+        bpf_program__set_autoload(program, false)
+    }
+
+    /// Hands the object to the kernel's verifier.
+    ///
+    /// - Throws: `BPFError` with the end of the verifier's log.
+    package consuming func load() throws(BPFError) -> LoadedObject {
+        do {
+            try check(bpf_object__load(object), "load the BPF programs")
+        } catch {
+            throw error  // deinit closes the object
+        }
+        return LoadedObject(taking: take())
+    }
+
+    private consuming func take() -> OpaquePointer {
+        let object = object
+        discard self
+        return object
+    }
+
+    static func map(_ name: String, of object: OpaquePointer) -> OpaquePointer {
+        guard let map = bpf_object__find_map_by_name(object, name) else {
+            preconditionFailure("the BPF object has no map \(name)")
+        }
+        return map
+    }
+
+    /// The bytes of a global variable in the object's mapped data.
+    static func variable(_ name: String, of object: OpaquePointer) -> UnsafeMutableRawBufferPointer? {
+        guard let place = ObjectLayout.locate(variable: name, in: object) else { return nil }
+        var map = bpf_object__next_map(object, nil)
+        while let current = map {
+            var size = 0
+            // libbpf names these maps "<object>.rodata": only the ending is ours to rely on.
+            if String(cString: bpf_map__name(current)).hasSuffix(place.section),
+                let start = apus_map_initial_value(current, &size), place.offset + place.size <= size
+            {
+                return UnsafeMutableRawBufferPointer(start: start + place.offset, count: place.size)
+            }
+            map = bpf_object__next_map(object, current)
+        }
+        return nil
+    }
+}
+
+/// An object whose programs the kernel has accepted.
+package struct LoadedObject: ~Copyable {
+    private let object: OpaquePointer
+
+    fileprivate init(taking object: OpaquePointer) { self.object = object }
+
+    deinit { bpf_object__close(object) }
+
+    /// Attaches every program that was loaded to the hook that its section names.
+    package func attachAll() throws(BPFError) -> Links {
+        var links = Links()
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            if bpf_program__fd(current) >= 0 {
+                let name = String(cString: bpf_program__name(current))
+                links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
+            }
+            program = bpf_object__next_program(object, current)
+        }
+        return links
+    }
+
+    package func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+        _ name: String, key: Key.Type = Key.self, value: Value.Type = Value.self
+    ) -> HashMap<Key, Value> {
+        HashMap(OpenObject.map(name, of: object))
+    }
+
+    /// The file descriptor of a map, for what has no wrapper. It stays the object's.
+    func descriptor(ofMap name: String) -> Int32 {
+        bpf_map__fd(OpenObject.map(name, of: object))
+    }
+
+    /// A variable of the programs, shared with them while they run.
+    ///
+    /// - Precondition: it exists and has the size of `Value`.
+    /// - Returns: a pointer that is valid as long as the object.
+    package func sharedVariable<Value: BitwiseCopyable>(
+        _ name: String, as: Value.Type
+    ) -> UnsafeMutablePointer<Value> {
+        guard let place = OpenObject.variable(name, of: object), place.count == MemoryLayout<Value>.size,
+            let start = place.baseAddress
+        else { preconditionFailure("the BPF object has no variable \(name) of that size") }
+        return start.assumingMemoryBound(to: Value.self)
+    }
+
+    /// Runs that the kernel skipped because the program was already running on that CPU (Linux 5.12).
+    package func skippedRuns() -> UInt64 {
+        var total: UInt64 = 0
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            var info = bpf_prog_info()
+            var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+            let descriptor = bpf_program__fd(current)
+            if descriptor >= 0, bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 {
+                total += info.recursion_misses
+            }
+            program = bpf_object__next_program(object, current)
+        }
+        return total
+    }
+}
+
+/// Attached programs. They are detached when this goes away, or with the process, however that ends.
+package struct Links: ~Copyable {
+    private var links: [OpaquePointer] = []
+
+    mutating func add(_ link: OpaquePointer) { links.append(link) }
+
+    /// Detaches everything now: what happens from here on is no longer seen.
+    package mutating func detach() {
+        for link in links { bpf_link__destroy(link) }
+        links = []
+    }
+
+    deinit { for link in links { bpf_link__destroy(link) } }
+}
+
+/// A hash map of the loaded object. Borrowed: it must not outlive the object.
+package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
+    private let map: OpaquePointer
+
+    fileprivate init(_ map: OpaquePointer) { self.map = map }
+
+    package func set(_ key: Key, to value: Value) throws(BPFError) {
+        var key = key
+        var value = value
+        let result = bpf_map__update_elem(
+            map, &key, MemoryLayout<Key>.size, &value, MemoryLayout<Value>.size, 0)
+        try check(result, "fill the map \(String(cString: bpf_map__name(map)))")
+    }
+}

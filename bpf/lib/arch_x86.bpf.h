@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What system calls look like on x86: numbers and argument registers of the
+ * 64-bit, the x32 and the 32-bit entry. Another architecture is another file
+ * with the same names.
+ */
+#ifndef APUS_ARCH_X86_BPF_H
+#define APUS_ARCH_X86_BPF_H
+
+/* set in thread_info.status while a 32-bit system call is served (asm/thread_info.h) */
+#define TS_COMPAT 0x0002
+/* or'ed into the number by x32 callers (asm/unistd.h) */
+#define X32_SYSCALL_BIT 0x40000000
+
+#define NR_OPEN 2
+#define NR_CREAT 85
+#define NR_OPENAT 257
+#define NR_OPENAT2 437
+#define NR_COMPAT_OPEN 5
+#define NR_COMPAT_CREAT 8
+#define NR_COMPAT_OPENAT 295
+
+#define SYSCALL_NUMBER(read, regs) ((long)read(regs, orig_ax) & ~X32_SYSCALL_BIT)
+
+/* The arguments. At the call's return they are still what the caller passed. */
+#define SYSCALL_ARGUMENT_1(read, regs, compat) \
+	((compat) ? (__u64)(__u32)read(regs, bx) : (__u64)read(regs, di))
+#define SYSCALL_ARGUMENT_2(read, regs, compat) \
+	((compat) ? (__u64)(__u32)read(regs, cx) : (__u64)read(regs, si))
+#define SYSCALL_ARGUMENT_3(read, regs, compat) \
+	((compat) ? (__u64)(__u32)read(regs, dx) : (__u64)read(regs, dx))
+#define SYSCALL_ARGUMENT_4(read, regs, compat) \
+	((compat) ? (__u64)(__u32)read(regs, si) : (__u64)read(regs, r10))
+
+static __always_inline bool in_compat_syscall(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+#endif

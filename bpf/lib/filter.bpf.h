@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The filters that every command offers, applied to the current task before
+ * anything else is done, and the two programs behind --follow.
+ */
+#ifndef APUS_FILTER_BPF_H
+#define APUS_FILTER_BPF_H
+
+#include "../include/runtime.h"
+
+const volatile struct task_filter task_filter;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8);
+} filter_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8);
+} filter_threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} filter_cgroup SEC(".maps");
+
+#define PID_NAMESPACE_LEVELS 32	/* MAX_PID_NS_LEVEL */
+
+/* A task's number in the PID namespace with this inode number; 0 if it has none there. */
+static __always_inline __u32 number_in_namespace(struct task_struct *task, __u32 namespace)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 top = BPF_CORE_READ(pid, level);
+	struct upid number;
+
+	for (__u32 level = 0; level <= PID_NAMESPACE_LEVELS; level++) {
+		if (level > top)
+			break;
+		bpf_core_read(&number, sizeof(number), &pid->numbers[level]);
+		if (BPF_CORE_READ(number.ns, ns.inum) == namespace)
+			return number.nr;
+	}
+	return 0;
+}
+
+static __always_inline __u32 process_number(struct task_struct *task)
+{
+	if (task_filter.pid_namespace)
+		return number_in_namespace(BPF_CORE_READ(task, group_leader), task_filter.pid_namespace);
+	return BPF_CORE_READ(task, tgid);
+}
+
+/* bpf_get_current_pid_tgid() in the numbering of the namespace that we show. */
+static __always_inline __u64 current_ids(void)
+{
+	struct task_struct *task;
+
+	if (!task_filter.pid_namespace)
+		return bpf_get_current_pid_tgid();
+	task = (struct task_struct *)bpf_get_current_task();
+	return (__u64)process_number(task) << 32 | number_in_namespace(task, task_filter.pid_namespace);
+}
+
+static __always_inline bool comm_matches(void)
+{
+	char comm[TASK_COMM_BYTES] = {};
+	__u32 matched = 0, found = 0;
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	for (int i = 0; i < TASK_COMM_BYTES; i++) {
+		matched = (matched << 1 | 1) & task_filter.comm_positions[(__u8)comm[i]];
+		found |= matched & task_filter.comm_accept;
+	}
+	return found;
+}
+
+/* Whether the current task, with these IDs, is one to report. Cheap tests first. */
+static __always_inline bool current_task_wanted(__u64 ids)
+{
+	__u32 flags = task_filter.flags, process = ids >> 32, thread = ids;
+	struct task_struct *task;
+
+	if (process == task_filter.self || !process)
+		return false;
+	if (flags & FILTER_PROCESS && flags & FILTER_THREAD) {
+		if (!bpf_map_lookup_elem(&filter_processes, &process) &&
+		    !bpf_map_lookup_elem(&filter_threads, &thread))
+			return false;
+	} else if (flags & FILTER_PROCESS) {
+		if (!bpf_map_lookup_elem(&filter_processes, &process))
+			return false;
+	} else if (flags & FILTER_THREAD) {
+		if (!bpf_map_lookup_elem(&filter_threads, &thread))
+			return false;
+	}
+	if (flags & FILTER_USER && (__u32)bpf_get_current_uid_gid() != task_filter.user)
+		return false;
+	if (flags & FILTER_COMM && !comm_matches())
+		return false;
+	if (flags & FILTER_CGROUP && bpf_current_task_under_cgroup(&filter_cgroup, 0) != 1)
+		return false;
+	if (flags & FILTER_MOUNT_NAMESPACE) {
+		task = (struct task_struct *)bpf_get_current_task();
+		if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != task_filter.mount_namespace)
+			return false;
+	}
+	return true;
+}
+
+extern struct event_channel event_channel;
+
+/* --follow: a wanted process's children are wanted too. */
+SEC("raw_tp/sched_process_fork")
+int follow_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (struct task_struct *)ctx->args[0];
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	__u32 from = process_number(parent), to = process_number(child);
+	__u8 present = 1;
+
+	if (from == to || !to || !bpf_map_lookup_elem(&filter_processes, &from))
+		return 0;
+	if (bpf_map_update_elem(&filter_processes, &to, &present, BPF_ANY))
+		__sync_fetch_and_add(&event_channel.lost_targets, 1);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int follow_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 process = process_number(task);
+
+	/* live has been counted down by now: zero says that this was the last thread */
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		bpf_map_delete_elem(&filter_processes, &process);
+	return 0;
+}
+
+#endif
