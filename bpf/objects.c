@@ -6,6 +6,8 @@
  */
 #include "objects.h"
 
+#pragma clang diagnostic ignored "-Wc23-extensions" /* #embed */
+
 #if !__has_include("../build/bpf/objects.inc")
 #error "The BPF objects are missing: run make, which compiles them before the Swift package."
 #else

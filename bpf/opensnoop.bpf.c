@@ -18,7 +18,7 @@
 #define O_WRONLY 1
 #define O_CREAT 0100
 #define O_TRUNC 01000
-#define O_TMPFILE_BIT 020000000	/* __O_TMPFILE; O_TMPFILE has O_DIRECTORY in addition */
+#define O_TMPFILE_BIT 020000000 /* __O_TMPFILE; O_TMPFILE has O_DIRECTORY in addition */
 
 #define IO_URING_OPENAT 18
 #define IO_URING_OPENAT2 28
@@ -75,12 +75,14 @@ static __always_inline void add_base(struct open_scratch *at, __u32 slot, struct
 	} else {
 		table = BPF_CORE_READ(task, files, fdt);
 		files = BPF_CORE_READ(table, fd);
-		if (event->directory < 0 || (__u32)event->directory >= BPF_CORE_READ(table, max_fds) ||
+		if (event->directory < 0 ||
+		    (__u32)event->directory >= BPF_CORE_READ(table, max_fds) ||
 		    bpf_probe_read_kernel(&file, sizeof(file), files + event->directory) || !file)
 			return;
 		from = &file->f_path;
 	}
-	path_walk_start(&at->walk, from, task, event->path_bytes, event->path_bytes + OPEN_BASE_BYTES);
+	path_walk_start(&at->walk, from, task, event->path_bytes,
+			event->path_bytes + OPEN_BASE_BYTES);
 	for (int i = 0; i < OPEN_BASE_DEPTH; i++)
 		if (walk_step(slot) != PATH_WALKING)
 			break;
@@ -104,7 +106,8 @@ static __always_inline bool flags_wanted(__u64 flags)
 }
 
 /* Fills what does not depend on the kind of call. The caller has set call, flags, mode, directory and notes. */
-static __always_inline void fill(struct open_scratch *at, __u32 slot, __u64 ids, const void *path, bool in_kernel)
+static __always_inline void fill(struct open_scratch *at, __u32 slot, __u64 ids, const void *path,
+				 bool in_kernel)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct open_event *event = &at->event;
@@ -113,7 +116,8 @@ static __always_inline void fill(struct open_scratch *at, __u32 slot, __u64 ids,
 	event->process = ids >> 32;
 	event->thread = ids;
 	event->user = bpf_get_current_uid_gid();
-	event->parent = opensnoop_config.parent ? process_number(BPF_CORE_READ(task, real_parent)) : 0;
+	event->parent =
+		opensnoop_config.parent ? process_number(BPF_CORE_READ(task, real_parent)) : 0;
 	event->cgroup = opensnoop_config.cgroup ? bpf_get_current_cgroup_id() : 0;
 	event->base_bytes = 0;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
@@ -153,21 +157,36 @@ static __always_inline int call_of(long number, bool *compat)
 	int call = -1, compat_call = -1;
 
 	switch (number) {
-	case NR_OPEN: call = OPEN_CALL_OPEN; break;
-	case NR_CREAT: call = OPEN_CALL_CREAT; break;
-	case NR_OPENAT: call = OPEN_CALL_OPENAT; break;
-	case NR_OPENAT2: call = compat_call = OPEN_CALL_OPENAT2; break;
-	case NR_COMPAT_OPEN: compat_call = OPEN_CALL_OPEN; break;
-	case NR_COMPAT_CREAT: compat_call = OPEN_CALL_CREAT; break;
-	case NR_COMPAT_OPENAT: compat_call = OPEN_CALL_OPENAT; break;
-	default: return -1;
+	case NR_OPEN:
+		call = OPEN_CALL_OPEN;
+		break;
+	case NR_CREAT:
+		call = OPEN_CALL_CREAT;
+		break;
+	case NR_OPENAT:
+		call = OPEN_CALL_OPENAT;
+		break;
+	case NR_OPENAT2:
+		call = compat_call = OPEN_CALL_OPENAT2;
+		break;
+	case NR_COMPAT_OPEN:
+		compat_call = OPEN_CALL_OPEN;
+		break;
+	case NR_COMPAT_CREAT:
+		compat_call = OPEN_CALL_CREAT;
+		break;
+	case NR_COMPAT_OPENAT:
+		compat_call = OPEN_CALL_OPENAT;
+		break;
+	default:
+		return -1;
 	}
 	*compat = in_compat_syscall((struct task_struct *)bpf_get_current_task());
 	return *compat ? compat_call : call;
 }
 
-static __always_inline void on_return(int call, bool compat, long result, __u64 first, __u64 second, __u64 third,
-				      __u64 fourth)
+static __always_inline void on_return(int call, bool compat, long result, __u64 first, __u64 second,
+				      __u64 third, __u64 fourth)
 {
 	__u64 ids = current_ids(), path = first, flags = second, mode = third;
 	__u32 slot = SLOT_SYSCALL, notes = compat ? OPEN_NOTE_COMPAT : 0;
@@ -209,17 +228,17 @@ static __always_inline void on_return(int call, bool compat, long result, __u64 
 	send(at, result);
 }
 
-#define ON_RETURN(read, regs, result)							\
-({											\
-	bool compat = false;								\
-	int call = call_of(SYSCALL_NUMBER(read, regs), &compat);			\
-	if (call >= 0)									\
-		on_return(call, compat, result, SYSCALL_ARGUMENT_1(read, regs, compat),	\
-			  SYSCALL_ARGUMENT_2(read, regs, compat),			\
-			  SYSCALL_ARGUMENT_3(read, regs, compat),			\
-			  SYSCALL_ARGUMENT_4(read, regs, compat));			\
-	0;										\
-})
+#define ON_RETURN(read, regs, result)                                                           \
+	({                                                                                      \
+		bool compat = false;                                                            \
+		int call = call_of(SYSCALL_NUMBER(read, regs), &compat);                        \
+		if (call >= 0)                                                                  \
+			on_return(call, compat, result, SYSCALL_ARGUMENT_1(read, regs, compat), \
+				  SYSCALL_ARGUMENT_2(read, regs, compat),                       \
+				  SYSCALL_ARGUMENT_3(read, regs, compat),                       \
+				  SYSCALL_ARGUMENT_4(read, regs, compat));                      \
+		0;                                                                              \
+	})
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_return, struct pt_regs *regs, long result)

@@ -17,7 +17,7 @@
 #define SYS_pidfd_open 434
 #endif
 
-static const int watched_signals[] = { SIGINT, SIGTERM, SIGHUP };
+static const int watched_signals[] = {SIGINT, SIGTERM, SIGHUP};
 #define WATCHED (sizeof(watched_signals) / sizeof(watched_signals[0]))
 
 static sigset_t original_mask;
@@ -31,7 +31,7 @@ int apus_pidfd_open(pid_t pid)
 
 int apus_signal_descriptor(void)
 {
-	struct sigaction usual = { .sa_handler = SIG_DFL };
+	struct sigaction usual = {.sa_handler = SIG_DFL};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -56,7 +56,7 @@ int apus_next_signal(int descriptor)
 
 static void restore_signals(void)
 {
-	struct sigaction usual = { .sa_handler = SIG_DFL };
+	struct sigaction usual = {.sa_handler = SIG_DFL};
 
 	sigaction(SIGPIPE, &usual, NULL);
 	if (!signals_taken)
@@ -72,7 +72,7 @@ static void become(char *const argv[], int gate, pid_t parent)
 	int code;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)	/* it died before the line above */
+	if (getppid() != parent) /* it died before the line above */
 		_exit(127);
 	if (read(gate, &go, 1) != 1)
 		_exit(127);
@@ -143,11 +143,16 @@ const char *apus_errno_name(int code)
 {
 	/* include/linux/errno.h: never returned to user space, but seen by tracepoints. */
 	switch (code) {
-	case 512: return "ERESTARTSYS";
-	case 513: return "ERESTARTNOINTR";
-	case 514: return "ERESTARTNOHAND";
-	case 516: return "ERESTART_RESTARTBLOCK";
-	default: return code ? strerrorname_np(code) : NULL;
+	case 512:
+		return "ERESTARTSYS";
+	case 513:
+		return "ERESTARTNOINTR";
+	case 514:
+		return "ERESTARTNOHAND";
+	case 516:
+		return "ERESTART_RESTARTBLOCK";
+	default:
+		return code ? strerrorname_np(code) : NULL;
 	}
 }
 
@@ -156,19 +161,4 @@ const char *apus_errno_text(int code)
 	const char *text = strerrordesc_np(code);
 
 	return text ? text : "unknown error";
-}
-
-void apus_full_fence(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-uint32_t apus_load_u32(const volatile uint32_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-}
-
-void apus_store_u32(volatile uint32_t *at, uint32_t value)
-{
-	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
 }

@@ -21,9 +21,8 @@ package struct ContainerFinder: Sendable {
 
     /// The container with this name, or the only one whose ID of hexadecimal digits starts so.
     ///
-    /// A name that a runtime keeps counts before the start of an ID. The host name that a container's
-    /// environment claims counts only where nothing else matches, so that a container cannot pass for
-    /// another.
+    /// A name that a runtime keeps, or a whole ID, counts before all else. The host name that a container's
+    /// environment claims counts no more than the start of another's ID, so that none can pass for another.
     /// - Throws: `none` if there is no such container, `ambiguous` if there are several.
     package func find(_ nameOrIDPrefix: String) throws(FindError) -> Container {
         let all = search()
@@ -65,7 +64,7 @@ package struct ContainerFinder: Sendable {
             }
             if key.place != nil { given.append(key.id) }
             return candidate(key.id, group, givenNames: given.withoutRepeats, names: names)
-        }.sorted { ($0.container.displayName, $0.container.id) < ($1.container.displayName, $1.container.id) }
+        }.sorted { $0.order < $1.order }
     }
 
     private func candidate(
@@ -132,6 +131,11 @@ private struct ContainerProcesses {
 private struct Candidate {
     let container: Container
     let givenNames: [String]
+
+    /// By name; the rest makes the order the same each time.
+    var order: (String, String, Int32) {
+        (container.displayName, container.id, container.processes.first ?? 0)
+    }
 
     /// Whether a runtime, or the whole ID, calls it so.
     func isGiven(_ name: String) -> Bool {

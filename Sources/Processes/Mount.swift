@@ -68,8 +68,8 @@ extension ProcFS {
 
     /// Where tracefs is mounted: /sys/kernel/tracing if it is there, else another place.
     ///
-    /// Where there is only debugfs, its `tracing`, for the kernel mounts tracefs there when that is first opened. nil
-    /// if neither file system is mounted.
+    /// Where there is only debugfs, its `tracing`, for the kernel mounts tracefs there when that is first
+    /// opened. nil if neither file system is mounted.
     package func tracefs() -> String? {
         mountPoint(of: "tracefs", preferring: ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"])
             ?? mountPoint(of: "debugfs", preferring: ["/sys/kernel/debug"]).map { $0 + "/tracing" }

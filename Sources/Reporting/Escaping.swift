@@ -34,6 +34,14 @@ private func mustEscape(_ scalar: Unicode.Scalar) -> Bool {
     }
 }
 
+/// Whether it is printable ASCII without a backslash and without one more character.
+private func isPlain(_ text: UnsafeRawBufferPointer, besides special: UInt8) -> Bool {
+    for byte in text where byte < 0x20 || byte >= 0x7f || byte == UInt8(ascii: "\\") || byte == special {
+        return false
+    }
+    return true
+}
+
 extension ByteWriter {
     /// Appends foreign text for a person to read: no control character, no invisible or direction-changing one,
     /// nothing that is not UTF-8 gets through; each becomes an escape as in C (`\n`, `\x1b`, `\u202e`), and a
@@ -41,10 +49,10 @@ extension ByteWriter {
     ///
     /// - Returns: the number of characters appended.
     @discardableResult
-    package mutating func appendEscaped(_ text: UnsafeRawBufferPointer) -> Int {
+    package func appendEscaped(_ text: UnsafeRawBufferPointer) -> Int {
         let start = count
-        if text.allSatisfy({ $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\\") }) {
-            append(contentsOf: text)
+        if isPlain(text, besides: UInt8(ascii: "\\")) {
+            append(text)
             return count - start
         }
         var index = 0
@@ -62,7 +70,7 @@ extension ByteWriter {
                     appendEscape(scalar)
                     width += count - before
                 } else {
-                    append(contentsOf: text[index..<index + length])
+                    append(UnsafeRawBufferPointer(rebasing: text[index..<index + length]))
                     width += 1
                 }
                 index += length
@@ -71,7 +79,7 @@ extension ByteWriter {
         return width
     }
 
-    private mutating func appendEscape(_ scalar: Unicode.Scalar) {
+    private func appendEscape(_ scalar: Unicode.Scalar) {
         switch scalar {
         case "\\": append("\\\\")
         case "\n": append("\\n")
@@ -93,14 +101,11 @@ extension ByteWriter {
     ///
     /// - Returns: whether all of it was UTF-8, that is, whether the string says everything.
     @discardableResult
-    package mutating func appendJSONString(_ text: UnsafeRawBufferPointer) -> Bool {
+    package func appendJSONString(_ text: UnsafeRawBufferPointer) -> Bool {
         append(UInt8(ascii: "\""))
         defer { append(UInt8(ascii: "\"")) }
-        let plain: (UInt8) -> Bool = {
-            $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
-        }
-        if text.allSatisfy(plain) {
-            append(contentsOf: text)
+        if isPlain(text, besides: UInt8(ascii: "\"")) {
+            append(text)
             return true
         }
         var index = 0
@@ -120,7 +125,7 @@ extension ByteWriter {
                     append("\\u")
                     appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 4)
                 } else {
-                    append(contentsOf: text[index..<index + length])
+                    append(UnsafeRawBufferPointer(rebasing: text[index..<index + length]))
                 }
                 index += length
             }
@@ -129,13 +134,13 @@ extension ByteWriter {
     }
 
     @discardableResult
-    package mutating func appendJSONString(_ text: String) -> Bool {
+    package func appendJSONString(_ text: String) -> Bool {
         var text = text
         return text.withUTF8 { appendJSONString(UnsafeRawBufferPointer($0)) }
     }
 
     @discardableResult
-    package mutating func appendEscaped(_ text: String) -> Int {
+    package func appendEscaped(_ text: String) -> Int {
         var text = text
         return text.withUTF8 { appendEscaped(UnsafeRawBufferPointer($0)) }
     }
@@ -143,7 +148,7 @@ extension ByteWriter {
 
 /// Foreign text inside a message of ours.
 package func escaped(_ text: String) -> String {
-    var writer = ByteWriter()
+    let writer = ByteWriter()
     writer.appendEscaped(text)
-    return String(decoding: writer.bytes, as: UTF8.self)
+    return writer.text
 }

@@ -12,8 +12,8 @@ package final class Output {
     private let descriptor: Int32
     /// A pipe, socket or terminal, whose reader may be slow: writing to it must not keep us from hearing signals.
     private let mayBlock: Bool
-    private var writer = ByteWriter()
     private static let flushBytes = 1 << 16
+    private let writer = ByteWriter(capacity: flushBytes * 2)
     /// What a pipe takes without blocking once it is writable (POSIX: PIPE_BUF).
     private static let pipeBytes = 4096
     /// How long a reader that takes nothing is waited for once we have been told to end.
@@ -28,17 +28,16 @@ package final class Output {
         var status = stat()
         let known = fstat(descriptor, &status) == 0
         mayBlock = !known || status.st_mode & S_IFMT != S_IFREG
-        writer.reserve(Self.flushBytes * 2)
     }
 
     /// Appends text; flushes if much has been collected.
-    package func write(_ append: (inout ByteWriter) throws -> Void) throws {
-        try append(&writer)
+    package func write(_ append: (ByteWriter) throws -> Void) throws {
+        try append(writer)
         if writer.count >= Self.flushBytes { try flush() }
     }
 
     package func row<Row>(_ table: Table<Row>, _ row: borrowing Row) throws {
-        table.write(row, to: &writer)
+        table.write(row, to: writer)
         if writer.count >= Self.flushBytes { try flush() }
     }
 
@@ -50,9 +49,7 @@ package final class Output {
         while done < writer.count {
             if mayBlock { try waitUntilWritable() }
             let length = mayBlock ? min(Self.pipeBytes, writer.count - done) : writer.count - done
-            let written = writer.bytes.withUnsafeBytes { bytes in
-                Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, length)
-            }
+            let written = Glibc.write(descriptor, writer.bytes.baseAddress.map { $0 + done }, length)
             if written >= 0 {
                 done += written
             } else if errno == EPIPE {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One column, declared once: its heading, its place in the table, its key in JSON, and how a row's value is written.
-package struct Column<Row> {
+package final class Column<Row> {
     package enum Alignment { case left, right }
 
     package let heading: String
@@ -27,17 +27,19 @@ package struct Column<Row> {
 package struct Cell {
     package enum Form { case text, json }
     package let form: Form
-    package fileprivate(set) var writer: ByteWriter
+    package let writer: ByteWriter
     /// What the cell takes on the screen.
     fileprivate var width = 0
 
-    fileprivate init(_ form: Form, _ writer: consuming ByteWriter) {
+    fileprivate init(_ form: Form, _ writer: ByteWriter) {
         self.form = form
         self.writer = writer
     }
 
-    package mutating func integer(_ value: some BinaryInteger) {
-        plain { $0.appendNumber(Int64(clamping: value)) }
+    package mutating func integer(_ value: Int64) {
+        let start = writer.count
+        writer.appendNumber(value)
+        width += writer.count - start
     }
 
     package mutating func unsigned(_ value: UInt64) { plain { $0.appendNumber(value) } }
@@ -62,9 +64,9 @@ package struct Cell {
     }
 
     /// What is written is all ASCII and needs no escape.
-    package mutating func plain(_ append: (inout ByteWriter) -> Void) {
+    package mutating func plain(_ append: (ByteWriter) -> Void) {
         let start = writer.count
-        append(&writer)
+        append(writer)
         width += writer.count - start
     }
 
@@ -111,7 +113,7 @@ package struct Table<Row> {
         form = json ? .json : .text
     }
 
-    package func writeHeading(to writer: inout ByteWriter) {
+    package func writeHeading(to writer: ByteWriter) {
         guard form == .text else { return }
         for (index, column) in shown.enumerated() {
             let padding = column.width - column.heading.utf8.count
@@ -119,14 +121,12 @@ package struct Table<Row> {
             if column.alignment == .right { writer.append(repeating: 32, count: padding) }
             writer.append(column.heading)
             if column.alignment == .left && !last { writer.append(repeating: 32, count: padding) }
-            writer.append(last ? 10 : 32)
+            writer.append(last ? UInt8(10) : 32)
         }
     }
 
-    package func write(_ row: borrowing Row, to writer: inout ByteWriter) {
-        // The cell borrows the writer's storage for the row: no copy, as the original is emptied.
-        var cell = Cell(form, exchange(&writer, with: ByteWriter()))
-        defer { writer = cell.writer }
+    package func write(_ row: borrowing Row, to writer: ByteWriter) {
+        var cell = Cell(form, writer)
         switch form {
         case .text: writeText(row, to: &cell)
         case .json: writeJSON(row, to: &cell)
@@ -145,7 +145,7 @@ package struct Table<Row> {
             case .right: cell.writer.insert(repeating: 32, count: padding, at: start)
             case .left: if !last { cell.writer.append(repeating: 32, count: padding) }
             }
-            cell.writer.append(last ? 10 : 32)
+            cell.writer.append(last ? UInt8(10) : 32)
         }
     }
 
@@ -163,11 +163,4 @@ package struct Table<Row> {
         }
         cell.writer.append("}\n")
     }
-}
-
-/// Stores a new value and hands back the old one, so that the old one's storage has one owner.
-private func exchange<Value>(_ place: inout Value, with value: consuming Value) -> Value {
-    var new = value
-    swap(&place, &new)
-    return new
 }

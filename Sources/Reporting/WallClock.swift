@@ -6,7 +6,7 @@ package struct WallClock {
     /// Unix time minus monotonic time, in nanoseconds.
     private var offset: Int64 = 0
     private var cachedSecond = Int.min
-    private var cachedText: [UInt8] = []
+    private var cachedText = ""
 
     package init() { synchronize() }
 
@@ -27,19 +27,19 @@ package struct WallClock {
     package func unixNanoseconds(_ monotonic: UInt64) -> Int64 { Int64(clamping: monotonic) &+ offset }
 
     /// HH:MM:SS in local time.
-    package mutating func timeOfDay(_ monotonic: UInt64) -> [UInt8] {
+    package mutating func timeOfDay(_ monotonic: UInt64) -> String {
         let second = Int(unixNanoseconds(monotonic) / 1_000_000_000)
         if second != cachedSecond {
             var time = second
             var parts = tm()
             localtime_r(&time, &parts)
-            var writer = ByteWriter()
+            let writer = ByteWriter()
             for (index, part) in [parts.tm_hour, parts.tm_min, parts.tm_sec].enumerated() {
                 if index > 0 { writer.append(UInt8(ascii: ":")) }
                 writer.appendNumber(UInt64(max(0, part)), minimumDigits: 2)
             }
             cachedSecond = second
-            cachedText = writer.bytes
+            cachedText = writer.text
         }
         return cachedText
     }

@@ -31,7 +31,9 @@ final class CgroupNames {
         if let known = containers[id] { return known }
         var name = path(id).flatMap { containerID(inCgroupPath: $0)?.id }
         if name == nil {
-            name = ProcFS().cgroupPaths(of: process).lazy.compactMap { containerID(inCgroupPath: $0.path)?.id }.first
+            name =
+                ProcFS().cgroupPaths(of: process).lazy.compactMap { containerID(inCgroupPath: $0.path)?.id }
+                .first
         }
         let display = name.map { id in
             (try? ContainerFinder(proc: ProcFS()).find(id))?.displayName ?? String(id.prefix(12))

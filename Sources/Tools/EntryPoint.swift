@@ -28,7 +28,8 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
             print(command.fullMessage(for: error))
             return 0
         }
-        writeError("\(messageName(name, arguments)): \(command.message(for: error)) (--help shows the options)")
+        writeError(
+            "\(messageName(name, arguments)): \(command.message(for: error)) (--help shows the options)")
         return status.rawValue
     }
 }

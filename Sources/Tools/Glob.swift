@@ -25,7 +25,8 @@ package struct Glob: Equatable, Sendable {
             case UInt8(ascii: "["): elements.append(try Self.parseSet(&rest, pattern))
             case UInt8(ascii: "\\"):
                 guard let quoted = rest.popFirst() else {
-                    throw ValidationError("the pattern '\(escaped(pattern))' ends in a backslash: write \\\\ for one.")
+                    throw ValidationError(
+                        "the pattern '\(escaped(pattern))' ends in a backslash: write \\\\ for one.")
                 }
                 elements.append(.byte(quoted))
             default: elements.append(.byte(byte))
@@ -55,7 +56,8 @@ package struct Glob: Equatable, Sendable {
             ranges.append(low...high)
             rest.removeFirst(2)
         }
-        throw ValidationError("the pattern '\(escaped(pattern))' has a [ without its ]: write \\[ for a plain one.")
+        throw ValidationError(
+            "the pattern '\(escaped(pattern))' has a [ without its ]: write \\[ for a plain one.")
     }
 
     /// Whether all of `text` matches. Takes at most text times pattern steps, whatever the pattern.

@@ -20,7 +20,8 @@ final class LaunchedCommand {
         gate = -1
         process = apus_child_prepare(&arguments, &gate)
         guard process > 0 else {
-            throw CommandFailure("cannot start '\(escaped(name))': \(String(cString: apus_errno_text(errno)))")
+            throw CommandFailure(
+                "cannot start '\(escaped(name))': \(String(cString: apus_errno_text(errno)))")
         }
     }
 

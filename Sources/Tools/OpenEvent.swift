@@ -11,6 +11,9 @@ struct OpenEvent: ~Escapable {
     /// Names of the directory that a relative path starts from, leaf first, each with a zero behind.
     private let base: Range<Int>
 
+    /// ENAMETOOLONG (asm-generic/errno.h).
+    static let nameTooLong: Int32 = 36
+
     private static let headBytes = MemoryLayout<open_event>.size
 
     /// nil if the record is too short for what it announces.
@@ -33,7 +36,7 @@ struct OpenEvent: ~Escapable {
     var errno: Int32 { failed ? -head.result : 0 }
 
     /// The call was refused for its length, and what we have is the beginning.
-    var pathCut: Bool { path.count == Int(OPEN_PATH_BYTES) - 1 && errno == 36 /* ENAMETOOLONG */ }
+    var pathCut: Bool { path.count == Int(OPEN_PATH_BYTES) - 1 && errno == Self.nameTooLong }
 
     /// The path to show: joined with the directory it starts from where that was asked for and known.
     func withPath<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
@@ -42,14 +45,16 @@ struct OpenEvent: ~Escapable {
             guard has(OPEN_NOTE_BASE) else { return try body(UnsafeRawBufferPointer(rebasing: given)) }
             let joined = Self.join(
                 base: bytes[base], given: given,
-                prefix: has(OPEN_NOTE_BASE_CUT) ? "[...]" : has(OPEN_NOTE_BASE_UNREACHABLE) ? "(unreachable)" : "",
+                prefix: has(OPEN_NOTE_BASE_CUT)
+                    ? "[...]" : has(OPEN_NOTE_BASE_UNREACHABLE) ? "(unreachable)" : "",
                 deleted: has(OPEN_NOTE_BASE_DELETED))
             return try joined.withUnsafeBytes(body)
         }
     }
 
     private static func join(
-        base: Slice<UnsafeRawBufferPointer>, given: Slice<UnsafeRawBufferPointer>, prefix: String, deleted: Bool
+        base: Slice<UnsafeRawBufferPointer>, given: Slice<UnsafeRawBufferPointer>, prefix: String,
+        deleted: Bool
     ) -> [UInt8] {
         var path = Array(prefix.utf8)
         for name in base.split(separator: 0).reversed() {

@@ -23,7 +23,7 @@ final class OpenPrinter {
     }
 
     func heading(_ output: Output) throws {
-        try output.write { table.writeHeading(to: &$0) }
+        try output.write { table.writeHeading(to: $0) }
     }
 
     func print(_ record: RawSpan, to output: Output) throws {
@@ -31,7 +31,8 @@ final class OpenPrinter {
         try event.withPath { shownPath in
             if let path, !path.matches(shownPath) { return }
             try event.withComm { comm in
-                try output.row(table, OpenRow(event.head, comm: comm, path: shownPath, callName: event.callName))
+                try output.row(
+                    table, OpenRow(event.head, comm: comm, path: shownPath, callName: event.callName))
             }
         }
     }
@@ -44,7 +45,9 @@ struct OpenRow {
     let path: UnsafeRawBufferPointer
     let callName: StaticString
 
-    init(_ head: open_event, comm: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, callName: StaticString) {
+    init(
+        _ head: open_event, comm: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, callName: StaticString
+    ) {
         self.head = head
         self.comm = comm
         self.path = path
@@ -87,25 +90,25 @@ struct OpenColumns {
             case .json: cell.integer(clock.wall.unixNanoseconds(row.head.time_ns))
             case .text:
                 let text = clock.wall.timeOfDay(row.head.time_ns)
-                cell.plain { $0.append(contentsOf: text) }
+                cell.plain { $0.append(text) }
             }
         }
     }
 
     private var user: Column<OpenRow> {
-        Column("UID", width: 7, key: "uid") { $0.integer($1.head.user) }
+        Column("UID", width: 7, key: "uid") { $0.integer(Int64($1.head.user)) }
     }
 
     private var parent: Column<OpenRow> {
-        Column("PPID", width: taskIDWidth, key: "ppid") { $0.integer($1.head.parent) }
+        Column("PPID", width: taskIDWidth, key: "ppid") { $0.integer(Int64($1.head.parent)) }
     }
 
     private var process: Column<OpenRow> {
-        Column("PID", width: taskIDWidth, key: "pid") { $0.integer($1.head.process) }
+        Column("PID", width: taskIDWidth, key: "pid") { $0.integer(Int64($1.head.process)) }
     }
 
     private var thread: Column<OpenRow> {
-        Column("TID", width: taskIDWidth, key: "tid") { $0.integer($1.head.thread) }
+        Column("TID", width: taskIDWidth, key: "tid") { $0.integer(Int64($1.head.thread)) }
     }
 
     private var comm: Column<OpenRow> {
@@ -113,11 +116,11 @@ struct OpenColumns {
     }
 
     private var descriptor: Column<OpenRow> {
-        Column("FD", width: 3, .right, key: "fd") { $0.integer(max(-1, $1.head.result)) }
+        Column("FD", width: 3, .right, key: "fd") { $0.integer(Int64(max(-1, $1.head.result))) }
     }
 
     private var errorNumber: Column<OpenRow> {
-        Column("ERR", width: 3, .right, key: "errno") { $0.integer(max(0, -$1.head.result)) }
+        Column("ERR", width: 3, .right, key: "errno") { $0.integer(Int64(max(0, -$1.head.result))) }
     }
 
     private var errorName: Column<OpenRow> {
@@ -147,14 +150,16 @@ struct OpenColumns {
             cell.text(row.callName.description)
             cell.alsoField("compat") { json in
                 json.plain {
-                    $0.append(UInt32(row.head.notes) & OPEN_NOTE_COMPAT.rawValue != 0 ? "true" : "false" as StaticString)
+                    $0.append(
+                        UInt32(row.head.notes) & OPEN_NOTE_COMPAT.rawValue != 0
+                            ? "true" : "false" as StaticString)
                 }
             }
         }
     }
 
     private var directory: Column<OpenRow> {
-        Column("DIRFD", key: "dirfd") { $0.integer($1.head.directory) }
+        Column("DIRFD", key: "dirfd") { $0.integer(Int64($1.head.directory)) }
     }
 
     private var cgroupID: Column<OpenRow> {
@@ -210,7 +215,7 @@ struct OpenColumns {
         ]
         let notes = UInt32(row.head.notes)
         var reasons = named.filter { notes & $0.0.rawValue != 0 }.map { $0.1 }
-        if row.head.path_bytes == OPEN_PATH_BYTES - 1, row.head.result == -36 /* ENAMETOOLONG */ {
+        if row.head.path_bytes == OPEN_PATH_BYTES - 1, row.head.result == -OpenEvent.nameTooLong {
             reasons.append("path longer than the kernel accepts")
         }
         return reasons

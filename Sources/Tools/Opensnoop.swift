@@ -23,7 +23,9 @@ package struct Opensnoop: TracingCommand {
 
     package mutating func validate() throws {
         if let name = selection.name {
-            guard targets.comm == nil else { throw ValidationError("-n and --comm mean the same: give one of them.") }
+            guard targets.comm == nil else {
+                throw ValidationError("-n and --comm mean the same: give one of them.")
+            }
             targets.comm = name
         }
         if let seconds = selection.duration {
@@ -38,14 +40,19 @@ package struct Opensnoop: TracingCommand {
         }
         if !selection.exec.isEmpty {
             guard targets.command.isEmpty else { throw ValidationError("give the command to run once.") }
-            targets.command = selection.exec.first == "--" ? Array(selection.exec.dropFirst()) : selection.exec
+            targets.command =
+                selection.exec.first == "--" ? Array(selection.exec.dropFirst()) : selection.exec
         }
     }
 
     private var config: opensnoop_config {
         var config = opensnoop_config()
         for flag in selection.flags {
-            if flag == 0 { config.read_only = 1 } else { config.flag_mask |= UInt32(truncatingIfNeeded: flag) }
+            if flag == 0 {
+                config.read_only = 1
+            } else {
+                config.flag_mask |= UInt32(truncatingIfNeeded: flag)
+            }
         }
         config.failed_only = selection.failedOnly ? 1 : 0
         config.full_path = display.fullPath ? 1 : 0
@@ -56,18 +63,22 @@ package struct Opensnoop: TracingCommand {
 
     package func trace(_ session: Session) throws {
         let object = try session.open("opensnoop")
+        object.setConstant("opensnoop_config", to: config)
+        try choosePrograms(object, session)
+        let printer = OpenPrinter(display, json: common.json, path: selection.path)
+        try session.stream(
+            object, of: "opens", ready: { try printer.heading(session.output) },
+            record: { try printer.print($0, to: session.output) })
+    }
+
+    private func choosePrograms(_ object: borrowing OpenObject, _ session: Session) throws {
+        // Megabytes: gone again before libbpf reads them for itself.
         let kernel = try session.kernelTypes()
         object.disable(kernel.isNative ? "syscall_return_raw" : "syscall_return")
         if let reason = Self.chooseIOUringPrograms(object, kernel) {
             session.explain(reason)
             try object.resize("io_uring_pending", to: 1)
         }
-        object.setConstant("opensnoop_config", to: config)
-
-        let printer = OpenPrinter(display, json: common.json, path: selection.path)
-        try session.stream(
-            object, of: "opens", ready: { try printer.heading(session.output) },
-            record: { try printer.print($0, to: session.output) })
     }
 
     /// Leaves out the programs that do not fit how this kernel announces io_uring's requests.
@@ -173,7 +184,8 @@ package struct OpenDisplay: ParsableArguments {
 
 private func parseOpenFlag(_ text: String) throws -> UInt64 {
     guard let mask = OpenFlags.mask(named: text) else {
-        throw ValidationError("'\(escaped(text))' is no flag of open(2): give a name such as O_WRONLY or O_CREAT.")
+        throw ValidationError(
+            "'\(escaped(text))' is no flag of open(2): give a name such as O_WRONLY or O_CREAT.")
     }
     return mask
 }

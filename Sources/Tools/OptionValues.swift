@@ -15,7 +15,8 @@ private let idLimit = 4096
 func parseIDs(_ text: String) throws -> IDList {
     let ids = try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
         guard let id = Int32(part), id > 0 else {
-            throw ValidationError("invalid process or thread ID '\(escaped(String(part)))': give a positive number.")
+            throw ValidationError(
+                "invalid process or thread ID '\(escaped(String(part)))': give a positive number.")
         }
         return id
     }
@@ -39,7 +40,8 @@ func parseByteCount(_ text: String) throws -> UInt64 {
     if unit.hasSuffix("IB") { unit.removeLast(2) } else if unit.hasSuffix("B") { unit.removeLast() }
     let shifts: [String: UInt64] = ["": 0, "K": 10, "M": 20, "G": 30]
     guard let value = UInt64(digits), value > 0, let shift = shifts[unit], value <= UInt64.max >> shift else {
-        throw ValidationError("'\(escaped(text))' is no size: give bytes, or a number with K, M or G, such as 64M.")
+        throw ValidationError(
+            "'\(escaped(text))' is no size: give bytes, or a number with K, M or G, such as 64M.")
     }
     return value << shift
 }
@@ -63,5 +65,6 @@ func parseUser(_ text: String) throws -> UInt32 {
             return number
         }
     }
-    throw ValidationError("there is no user '\(escaped(text))' in /etc/passwd: give a name from there or a number.")
+    throw ValidationError(
+        "there is no user '\(escaped(text))' in /etc/passwd: give a name from there or a number.")
 }

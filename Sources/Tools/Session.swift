@@ -3,7 +3,7 @@ internal import CBPFPrograms
 internal import Glibc
 internal import Processes
 package import Reporting
-package import Tracing
+internal import Tracing
 
 /// One run of a command: its targets, its output, its loop, and what was lost on the way.
 package final class Session {
@@ -76,8 +76,6 @@ package final class Session {
             guard failure == nil else { return }
             do { try record(bytes) } catch { failure = error }
         }
-        let channel = loaded.sharedVariable("event_channel", as: event_channel.self)
-        channel.pointee.wake_bytes = (common.bufferSize.map(Self.ringBytes) ?? Self.defaultRingBytes) / 4
         var links = try loaded.attachAll()
         if common.dryRun { return }
         try loop.attach(ring)
@@ -98,8 +96,6 @@ package final class Session {
         launched?.end()
         losses.finish(Self.losses(ring, skipped: loaded.skippedRuns()))
     }
-
-    private static let defaultRingBytes: UInt32 = 2 << 20
 
     private static func losses(_ ring: EventRing, skipped: UInt64) -> Losses {
         let counted = ring.losses
@@ -158,7 +154,9 @@ struct LossReport {
             say("\(losses.state) \(what) lost because too many were under way at once")
         }
         if losses.skipped > 0 {
-            say("\(losses.skipped) \(what) or filter updates lost because their program was interrupted by itself")
+            say(
+                "\(losses.skipped) \(what) or filter updates lost because their program was interrupted by itself"
+            )
         }
         if losses.targets > 0 {
             say("\(losses.targets) child processes were not followed: too many at once")

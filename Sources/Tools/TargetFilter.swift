@@ -60,7 +60,8 @@ struct TargetFilter {
         for candidate in candidates where isCgroup2(candidate) { return candidate }
         guard let mount else {
             throw CommandFailure(
-                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup")
+                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup"
+            )
         }
         throw CommandFailure("'\(escaped(path))' is no cgroup v2 directory: give one below \(mount)")
     }

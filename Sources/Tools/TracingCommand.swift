@@ -38,7 +38,8 @@ extension TracingCommand {
         guard error.advice == nil else { return "" }
         switch errnoName(error.code) {
         case "EPERM":
-            return "; the kernel may be locked down, or this is a container or user namespace without CAP_BPF "
+            return
+                "; the kernel may be locked down, or this is a container or user namespace without CAP_BPF "
                 + "and CAP_PERFMON of the host"
         case "EACCES", "EINVAL", "E2BIG":
             return "; the kernel's verifier refused them: run with -v for its last words"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import CSupport
+internal import CSupport
 internal import Glibc
 
 /// A failed operation on the kernel's tracing interfaces: what was being done, why it failed, what may help.
@@ -37,7 +37,9 @@ func check(_ result: Int32, _ operation: @autoclosure () -> String) throws(BPFEr
 }
 
 /// The result of a libbpf function that returns NULL and sets errno.
-func check(_ pointer: OpaquePointer?, _ operation: @autoclosure () -> String) throws(BPFError) -> OpaquePointer {
+func check(_ pointer: OpaquePointer?, _ operation: @autoclosure () -> String) throws(BPFError)
+    -> OpaquePointer
+{
     if let pointer { return pointer }
     throw BPFError(operation(), code: errno, log: LibbpfLog.takeTail())
 }

@@ -75,7 +75,9 @@ package final class EventLoop {
         // Zero would disarm the timer.
         value.tv_nsec = max(1, Int((seconds - seconds.rounded(.down)) * 1e9))
         var setting = itimerspec(it_interval: repeating ? value : timespec(), it_value: value)
-        guard timerfd_settime(timer, 0, &setting, nil) == 0 else { throw BPFError("start a timer", code: errno) }
+        guard timerfd_settime(timer, 0, &setting, nil) == 0 else {
+            throw BPFError("start a timer", code: errno)
+        }
         timers[timer] = Timer(fire: fire)
         try watch(timer, EPOLLIN.rawValue)
     }

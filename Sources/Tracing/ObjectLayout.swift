@@ -13,7 +13,9 @@ package enum ObjectLayout {
     static func locate(variable name: String, in object: OpaquePointer) -> Place? {
         guard let btf = bpf_object__btf(object) else { return nil }
         for id in 1..<max(1, btf__type_cnt(btf)) {
-            guard let type = btf__type_by_id(btf, id), kind(of: type) == apus_btf_kind_datasec else { continue }
+            guard let type = btf__type_by_id(btf, id), kind(of: type) == apus_btf_kind_datasec else {
+                continue
+            }
             let section = text(btf, type.pointee.name_off)
             let variables = UnsafeRawPointer(type + 1).assumingMemoryBound(to: btf_var_secinfo.self)
             for index in 0..<count(of: type) {
@@ -65,7 +67,8 @@ package enum ObjectLayout {
     }
 
     /// Names of all programs and the sections that say where they attach.
-    package static func programs(of image: ObjectImage) throws(BPFError) -> [(name: String, section: String)] {
+    package static func programs(of image: ObjectImage) throws(BPFError) -> [(name: String, section: String)]
+    {
         try withObject(image) { object in
             var found: [(String, String)] = []
             var program = bpf_object__next_program(object, nil)

@@ -75,18 +75,25 @@ package struct OpenObject: ~Copyable {
         return map
     }
 
-    /// The bytes of a global variable in the object's mapped data.
-    static func variable(_ name: String, of object: OpaquePointer) -> UnsafeMutableRawBufferPointer? {
+    /// The bytes of a global variable in libbpf's copy of the data, which the kernel takes over when it loads.
+    private static func variable(_ name: String, of object: OpaquePointer) -> UnsafeMutableRawBufferPointer? {
+        guard let (map, place) = dataMap(of: name, in: object) else { return nil }
+        var size = 0
+        guard let start = apus_map_initial_value(map, &size), place.offset + place.size <= size else {
+            return nil
+        }
+        return UnsafeMutableRawBufferPointer(start: start + place.offset, count: place.size)
+    }
+
+    /// The map that holds a global variable, and where in it.
+    static func dataMap(
+        of name: String, in object: OpaquePointer
+    ) -> (map: OpaquePointer, place: ObjectLayout.Place)? {
         guard let place = ObjectLayout.locate(variable: name, in: object) else { return nil }
         var map = bpf_object__next_map(object, nil)
         while let current = map {
-            var size = 0
             // libbpf names these maps "<object>.rodata": only the ending is ours to rely on.
-            if String(cString: bpf_map__name(current)).hasSuffix(place.section),
-                let start = apus_map_initial_value(current, &size), place.offset + place.size <= size
-            {
-                return UnsafeMutableRawBufferPointer(start: start + place.offset, count: place.size)
-            }
+            if String(cString: bpf_map__name(current)).hasSuffix(place.section) { return (current, place) }
             map = bpf_object__next_map(object, current)
         }
         return nil
@@ -126,17 +133,22 @@ package struct LoadedObject: ~Copyable {
         bpf_map__fd(OpenObject.map(name, of: object))
     }
 
+    /// The capacity of a map: bytes of a ring buffer.
+    func entries(ofMap name: String) -> Int {
+        Int(bpf_map__max_entries(OpenObject.map(name, of: object)))
+    }
+
     /// A variable of the programs, shared with them while they run.
     ///
     /// - Precondition: it exists and has the size of `Value`.
-    /// - Returns: a pointer that is valid as long as the object.
     package func sharedVariable<Value: BitwiseCopyable>(
         _ name: String, as: Value.Type
-    ) -> UnsafeMutablePointer<Value> {
-        guard let place = OpenObject.variable(name, of: object), place.count == MemoryLayout<Value>.size,
-            let start = place.baseAddress
+    ) throws(BPFError) -> SharedVariable<Value> {
+        guard let (map, place) = OpenObject.dataMap(of: name, in: object),
+            place.size == MemoryLayout<Value>.size
         else { preconditionFailure("the BPF object has no variable \(name) of that size") }
-        return start.assumingMemoryBound(to: Value.self)
+        return try SharedVariable(
+            map: bpf_map__fd(map), size: Int(bpf_map__value_size(map)), offset: place.offset)
     }
 
     /// Runs that the kernel skipped because the program was already running on that CPU (Linux 5.12).
@@ -169,6 +181,34 @@ package struct Links: ~Copyable {
     }
 
     deinit { for link in links { bpf_link__destroy(link) } }
+}
+
+/// A global variable of running programs: what either side writes, the other one sees.
+package final class SharedVariable<Value: BitwiseCopyable> {
+    private let mapping: UnsafeMutableRawPointer
+    private let bytes: Int
+    /// Valid as long as this object.
+    let pointer: UnsafeMutablePointer<Value>
+
+    /// - Parameters:
+    ///   - map: descriptor of an array map with one element, made with BPF_F_MMAPABLE, as libbpf's data maps are.
+    ///   - size: of that element, in bytes.
+    fileprivate init(map: Int32, size: Int, offset: Int) throws(BPFError) {
+        bytes = size
+        guard let mapping = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0), mapping != MAP_FAILED
+        else {
+            throw BPFError("map the programs' variables", code: errno)
+        }
+        self.mapping = mapping
+        pointer = (mapping + offset).assumingMemoryBound(to: Value.self)
+    }
+
+    deinit { munmap(mapping, bytes) }
+
+    package var value: Value {
+        get { pointer.pointee }
+        set { pointer.pointee = newValue }
+    }
 }
 
 /// A hash map of the loaded object. Borrowed: it must not outlive the object.

@@ -48,14 +48,18 @@ import Testing
         let service = "/system.slice/docker.service"
         try host.process(900, cgroup: "4:memory:/docker/\(docker)\n0::\(service)\n")
         try host.process(
-            910, cgroup: "4:memory:/machine.slice/libpod-\(podman).scope\n0::/machine.slice/libpod-\(podman).scope\n")
+            910,
+            cgroup:
+                "4:memory:/machine.slice/libpod-\(podman).scope\n0::/machine.slice/libpod-\(podman).scope\n")
         #expect(try host.finder.find(docker).cgroupPath == nil)
         #expect(try host.finder.find(podman).cgroupPath == "/machine.slice/libpod-\(podman).scope")
     }
 
     @Test func aCgroupThatHoldsOnlySomeProcessesIsNotTheContainers() throws {
         let id = engineID("d0")
-        for (pid, unified) in [(900, "/docker/\(id)"), (901, "/"), (902, "/docker/\(id)")] as [(Int32, String)] {
+        for (pid, unified) in [(900, "/docker/\(id)"), (901, "/"), (902, "/docker/\(id)")]
+            as [(Int32, String)]
+        {
             try host.process(pid, cgroup: "4:memory:/docker/\(id)\n0::\(unified)\n")
         }
         #expect(try host.finder.find(id).cgroupPath == nil)
@@ -116,7 +120,8 @@ import Testing
         try host.write("proc/300/cgroup", "0::/docker/\(id)")
         #expect(
             host.finder.all() == [
-                Container(id: id, names: [], cgroupPath: "/docker/\(id)", processes: [300], mountNamespace: nil)
+                Container(
+                    id: id, names: [], cgroupPath: "/docker/\(id)", processes: [300], mountNamespace: nil)
             ])
         #expect(host.finder.all()[0].displayName == "4f0000000000")
     }
@@ -140,17 +145,20 @@ import Testing
         try host.docker(engineID("db56"), name: nil, pid: 920)
     }
 
-    @Test(arguments: [
-        ("web", 900), ("ab12", 900), ("ab1", 900), ("ab3", 910), ("d", 920), ("db5", 920),
-        // A name counts before the start of an ID.
-        ("db", 910),
-    ] as [(String, Int32)])
+    @Test(
+        arguments: [
+            ("web", 900), ("ab12", 900), ("ab1", 900), ("ab3", 910), ("d", 920), ("db5", 920),
+            // A name counts before the start of an ID.
+            ("db", 910),
+        ] as [(String, Int32)])
     func byNameOrStartOfID(query: String, pid: Int32) throws {
         #expect(try host.finder.find(query).processes == [pid])
         #expect(try host.finder.find(engineID("db56")).processes == [920])
     }
 
-    @Test(arguments: ["", "we", "webs", "WEB", "/web", "ab12 ", "c", "AB12", "ab\0", engineID("ab12") + "0", "ab99"])
+    @Test(arguments: [
+        "", "we", "webs", "WEB", "/web", "ab12 ", "c", "AB12", "ab\0", engineID("ab12") + "0", "ab99",
+    ])
     func anythingElseIsNone(query: String) {
         #expect(throws: ContainerFinder.FindError.none(query, running: ["db", "db5600000000", "web"])) {
             try host.finder.find(query)
@@ -191,7 +199,10 @@ import Testing
         #expect(try host.finder.find("shop").processes == [940])
         #expect(try host.finder.find("web").processes == [900])
         // Nor take the place of an ID.
-        #expect(throws: ContainerFinder.FindError.ambiguous("d", candidates: ["d (f00000000000)", "db5600000000"])) {
+        #expect(
+            throws: ContainerFinder.FindError.ambiguous(
+                "d", candidates: ["d (f00000000000)", "db5600000000"])
+        ) {
             try host.finder.find("d")
         }
     }

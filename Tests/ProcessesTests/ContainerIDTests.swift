@@ -39,13 +39,25 @@ private let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
     @Test(arguments: [
         ("/lxc.payload.web", "web", "/lxc.payload.web"),
         ("/lxc.payload.web/system.slice/cron.service", "web", "/lxc.payload.web"),
-        ("/user.slice/user-1000.slice/lxc.payload.web/init.scope", "web", "/user.slice/user-1000.slice/lxc.payload.web"),
+        (
+            "/user.slice/user-1000.slice/lxc.payload.web/init.scope", "web",
+            "/user.slice/user-1000.slice/lxc.payload.web"
+        ),
         ("/lxc.payload/web", "web", "/lxc.payload/web"),
         ("/lxc/101/ns/init.scope", "101", "/lxc/101"),
         ("/machine.slice/machine-deb.scope", "deb", "/machine.slice/machine-deb.scope"),
-        ("/machine.slice/machine-my\\x2ddeb\\x2d2.scope", "my-deb-2", "/machine.slice/machine-my\\x2ddeb\\x2d2.scope"),
-        ("/machine.slice/machine-deb.scope/payload/init.scope", "deb", "/machine.slice/machine-deb.scope/payload"),
-        ("/machine.slice/systemd-nspawn@deb.service/payload", "deb", "/machine.slice/systemd-nspawn@deb.service/payload"),
+        (
+            "/machine.slice/machine-my\\x2ddeb\\x2d2.scope", "my-deb-2",
+            "/machine.slice/machine-my\\x2ddeb\\x2d2.scope"
+        ),
+        (
+            "/machine.slice/machine-deb.scope/payload/init.scope", "deb",
+            "/machine.slice/machine-deb.scope/payload"
+        ),
+        (
+            "/machine.slice/systemd-nspawn@deb.service/payload", "deb",
+            "/machine.slice/systemd-nspawn@deb.service/payload"
+        ),
     ])
     func machine(path: String, name: String, cgroup: String) throws {
         let found = try #require(containerID(inCgroupPath: path))
@@ -59,10 +71,12 @@ private let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
         #expect(containerID(inCgroupPath: "\(outer)\(pod)/cri-containerd-\(id).scope")?.id == id)
         #expect(containerID(inCgroupPath: "/lxc/101/docker/\(id)/x")?.id == id)
         // What runs a container runs in the one around it.
-        let found = try #require(containerID(inCgroupPath: "\(outer)/machine.slice/libpod-conmon-\(id).scope"))
+        let found = try #require(
+            containerID(inCgroupPath: "\(outer)/machine.slice/libpod-conmon-\(id).scope"))
         #expect(found.id == other)
         #expect(found.cgroup == outer)
-        #expect(containerID(inCgroupPath: "/lxc.payload.a/machine.slice/machine-b.scope/supervisor")?.id == "a")
+        #expect(
+            containerID(inCgroupPath: "/lxc.payload.a/machine.slice/machine-b.scope/supervisor")?.id == "a")
     }
 
     @Test(arguments: [
@@ -70,15 +84,21 @@ private let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
         "/system.slice/containerd.service", "/system.slice/docker.service", "/system.slice/lxc.service",
         "\(pod)/crio-conmon-\(id).scope", "/machine.slice/libpod-conmon-\(id).scope", "/libpod_parent/conmon",
         "machine.slice:libpod-conmon:\(id)", "/machine.slice:libpod-conmon:\(id)",
-        "/machine.slice/machine-libpod_pod_\(id).slice", pod, "/lxc.monitor.web", "/lxc.monitor/web", "/lxc.pivot",
+        "/machine.slice/machine-libpod_pod_\(id).slice", pod, "/lxc.monitor.web", "/lxc.monitor/web",
+        "/lxc.pivot",
         "/lxc", "/lxc/", "/lxc.payload.", "/lxc.payload", "/machine.slice/machine-.scope",
         "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope", "/machine.slice/machine-deb.scope/supervisor",
-        "/machine.slice/machine-a\\x2.scope", "/machine.slice/machine-a\\x.scope", "/machine.slice/machine-\\x00.scope",
-        "/machine.slice/machine-a\\x2fb.scope", "/machine.slice/machine-a\\x1bb.scope", "/machine.slice/machine-a\\y.scope",
+        "/machine.slice/machine-a\\x2.scope", "/machine.slice/machine-a\\x.scope",
+        "/machine.slice/machine-\\x00.scope",
+        "/machine.slice/machine-a\\x2fb.scope", "/machine.slice/machine-a\\x1bb.scope",
+        "/machine.slice/machine-a\\y.scope",
         "/system.slice/docker-\(id.dropLast()).scope", "/system.slice/docker-\(id)0.scope",
-        "/system.slice/docker-\(id.uppercased()).scope", "/system.slice/docker-\(id).slice", "/docker/\(id).scope",
-        "/docker/\(id) (deleted)", "/docker/g\(id.dropFirst())", "/-\(id)", "/:\(id)", "/x\(id)", "docker/\(id)",
-        "/system.slice/\(id).service", "/lxc.payload.a\u{1B}[2J", "/lxc/é", "/lxc.payload.a b", "\0", "/\0/\0",
+        "/system.slice/docker-\(id.uppercased()).scope", "/system.slice/docker-\(id).slice",
+        "/docker/\(id).scope",
+        "/docker/\(id) (deleted)", "/docker/g\(id.dropFirst())", "/-\(id)", "/:\(id)", "/x\(id)",
+        "docker/\(id)",
+        "/system.slice/\(id).service", "/lxc.payload.a\u{1B}[2J", "/lxc/é", "/lxc.payload.a b", "\0",
+        "/\0/\0",
         "/process_api/e5d07e13865ea64d199242549b654380",
     ])
     func noContainer(path: String) {
@@ -86,7 +106,9 @@ private let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-p
     }
 
     @Test func pathsOfAnyLengthEnd() {
-        #expect(containerID(inCgroupPath: "/" + String(repeating: "machine-\\x2d", count: 20_000) + ".scope") == nil)
+        #expect(
+            containerID(inCgroupPath: "/" + String(repeating: "machine-\\x2d", count: 20_000) + ".scope")
+                == nil)
         #expect(containerID(inCgroupPath: String(repeating: "/lxc", count: 20_000))?.id == "lxc")
         #expect(containerID(inCgroupPath: "/lxc.payload." + String(repeating: "a", count: 256)) == nil)
         #expect(containerID(inCgroupPath: "/lxc.payload." + String(repeating: "a", count: 255)) != nil)

@@ -24,12 +24,14 @@ import Testing
 
     @Test func dockersOwnName() throws {
         try writeDockerConfiguration(
-            #"{"StreamConfig":{},"Config":{"Name":"no","Env":["Name=\"x\""]},"Name":"/blog_db-1","Driver":"overlay2"}"#.utf8)
+            #"{"StreamConfig":{},"Config":{"Name":"no","Env":["Name=\"x\""]},"Name":"/blog_db-1","Driver":"overlay2"}"#
+                .utf8)
         #expect(try names() == ["blog_db-1"])
     }
 
     @Test(arguments: [
-        "", "{", "garbage", #"{"Name":""}"#, #"{"Name":"/"}"#, #"{"Name":"/a b"}"#, #"{"Name":"/a\u001b[2J"}"#,
+        "", "{", "garbage", #"{"Name":""}"#, #"{"Name":"/"}"#, #"{"Name":"/a b"}"#,
+        #"{"Name":"/a\u001b[2J"}"#,
         #"{"Name":"/../x"}"#, #"{"Name":"/a\u0000"}"#, #"{"Name":"é"}"#, "\0\0\0\0",
     ])
     func aDamagedConfigurationGivesNoName(json: String) throws {
@@ -51,7 +53,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ["/usr/bin/conmon", "--api-version", "1", "-c", "ID", "-u", "ID", "-r", "/usr/bin/crun", "-n", "web", "-s"],
+        [
+            "/usr/bin/conmon", "--api-version", "1", "-c", "ID", "-u", "ID", "-r", "/usr/bin/crun", "-n",
+            "web", "-s",
+        ],
         ["conmon", "--name", "web", "--cid", "ID"],
     ])
     func podmansName(arguments: [String]) throws {
@@ -82,16 +87,18 @@ import Testing
         let folder = "var/log/containers"
         try host.link("\(folder)/shop-7d9_prod_app-\(id).log", to: "/var/log/pods/gone")
         for entry in [
-            "shop-7d9_prod_forged-\(id).txt", "two_parts-\(id).log", "a_b_c_d-\(id).log", "-\(id).log", "\(id).log",
+            "shop-7d9_prod_forged-\(id).txt", "two_parts-\(id).log", "a_b_c_d-\(id).log", "-\(id).log",
+            "\(id).log",
             "a_b_c-\(engineID("99")).log", "a_b_c.log", "a__c-\(id).log",
         ] {
             try host.write("\(folder)/\(entry)", "")
         }
         let cgroup = "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-\(id).scope\n"
         // The malformed entries name the same container, so whichever comes last must not undo the good one.
-        #expect(try names(cgroup: cgroup, environ: ["HOSTNAME=shop-7d9"]) == [
-            "shop-7d9/app", "prod/shop-7d9/app", "shop-7d9",
-        ])
+        #expect(
+            try names(cgroup: cgroup, environ: ["HOSTNAME=shop-7d9"]) == [
+                "shop-7d9/app", "prod/shop-7d9/app", "shop-7d9",
+            ])
         #expect(try host.finder.find("shop-7d9/app").displayName == "shop-7d9/app")
     }
 
@@ -106,9 +113,10 @@ import Testing
     @Test func kubernetesNamesFromTheNameCRIOGives() throws {
         let name = "k8s_app_shop-7d9_prod_3f1c-aa_0"
         try host.process(880, comm: "conmon", cmdline: ["conmon", "-c", id, "-n", name])
-        #expect(try names(cgroup: "0::/kubepods.slice/crio-\(id).scope\n") == [
-            "shop-7d9/app", "prod/shop-7d9/app", "shop-7d9", name,
-        ])
+        #expect(
+            try names(cgroup: "0::/kubepods.slice/crio-\(id).scope\n") == [
+                "shop-7d9/app", "prod/shop-7d9/app", "shop-7d9", name,
+            ])
         #expect(ContainerNames.kubernetes(inEngineName: "k8s_POD_shop_prod_3f1c_0") == [])
         #expect(ContainerNames.kubernetes(inEngineName: "blog_db_1") == [])
         #expect(ContainerNames.kubernetes(inEngineName: "k8s_a_b_c_d_e_f") == [])
@@ -116,10 +124,13 @@ import Testing
     }
 
     @Test func theHostNameOfTheFirstProcess() throws {
-        #expect(try names(environ: ["PATH=/bin", "XHOSTNAME=no", "HOSTNAME=shop", "HOSTNAME=later"]) == ["shop"])
+        #expect(
+            try names(environ: ["PATH=/bin", "XHOSTNAME=no", "HOSTNAME=shop", "HOSTNAME=later"]) == ["shop"])
     }
 
-    @Test(arguments: ["", "4f5c2e1d0b9a", "a b", "a/b", "a\u{1B}[2J", "thishost", String(repeating: "a", count: 256)])
+    @Test(arguments: [
+        "", "4f5c2e1d0b9a", "a b", "a/b", "a\u{1B}[2J", "thishost", String(repeating: "a", count: 256),
+    ])
     func aHostNameThatSaysNothingIsNoName(hostName: String) throws {
         try host.write("proc/sys/kernel/hostname", "thishost\n")
         #expect(try names(environ: ["HOSTNAME=\(hostName)"]) == [])

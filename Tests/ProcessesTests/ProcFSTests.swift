@@ -74,7 +74,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("bash\n", "bash"), ("a b\n", "a b"), ("two\nlines\n", "two\nlines"), ("\n", ""), ("none", "none"), ("", ""),
+        ("bash\n", "bash"), ("a b\n", "a b"), ("two\nlines\n", "two\nlines"), ("\n", ""), ("none", "none"),
+        ("", ""),
     ])
     func commIsAllButTheKernelsNewline(file: String, comm: String) throws {
         try host.write("proc/5/comm", file)
@@ -94,20 +95,22 @@ import Testing
         #expect(proc.namespaceIDs(of: 5) == [5, 12, 1])
     }
 
-    @Test(arguments: [
-        ("0000000000000000", 0), ("000001ffffffffff", 0x1FF_FFFF_FFFF), ("ffffffffffffffff", UInt64.max),
-        ("-1", nil), ("0x1f", nil), ("", nil), ("1ffffffffffffffff", nil), ("g", nil),
-    ] as [(String, UInt64?)])
+    @Test(
+        arguments: [
+            ("0000000000000000", 0), ("000001ffffffffff", 0x1FF_FFFF_FFFF), ("ffffffffffffffff", UInt64.max),
+            ("-1", nil), ("0x1f", nil), ("", nil), ("1ffffffffffffffff", nil), ("g", nil),
+        ] as [(String, UInt64?)])
     func readsCapabilities(field: String, expected: UInt64?) throws {
         try host.write("proc/5/status", "CapPrm:\t00000000000000ff\nCapEff:\t\(field)\n")
         #expect(proc.effectiveCapabilities(of: 5) == expected)
     }
 
-    @Test(arguments: [
-        ("mnt:[4026531832]", 4_026_531_832), ("mnt:[18446744073709551615]", UInt64.max),
-        ("mnt:[18446744073709551616]", nil), ("mnt:[-1]", nil), ("mnt:[]", nil), ("mnt:[1", nil),
-        ("pid:[1]", nil), ("mnt:", nil), ("/etc/passwd", nil), ("mnt:[1]x", nil),
-    ] as [(String, UInt64?)])
+    @Test(
+        arguments: [
+            ("mnt:[4026531832]", 4_026_531_832), ("mnt:[18446744073709551615]", UInt64.max),
+            ("mnt:[18446744073709551616]", nil), ("mnt:[-1]", nil), ("mnt:[]", nil), ("mnt:[1", nil),
+            ("pid:[1]", nil), ("mnt:", nil), ("/etc/passwd", nil), ("mnt:[1]x", nil),
+        ] as [(String, UInt64?)])
     func readsNamespaceLinks(target: String, expected: UInt64?) throws {
         try host.link("proc/5/ns/mnt", to: target)
         #expect(proc.mountNamespace(of: 5) == expected)

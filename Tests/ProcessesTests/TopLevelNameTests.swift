@@ -24,8 +24,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", " ", "{", "{}", "[]", "null", #""Name""#, #"["Name","x"]"#, #"[{"Name":"x"}]"#, #"{"Name""#, #"{"Name":"#,
-        #"{"Name":"cut"#, #"{"Name":"cut\"#, #"{"Name":"\u12"}"#, #"{"Name":"\u12g4"}"#, #"{"Name":"\u+123"}"#,
+        "", " ", "{", "{}", "[]", "null", #""Name""#, #"["Name","x"]"#, #"[{"Name":"x"}]"#, #"{"Name""#,
+        #"{"Name":"#,
+        #"{"Name":"cut"#, #"{"Name":"cut\"#, #"{"Name":"\u12"}"#, #"{"Name":"\u12g4"}"#,
+        #"{"Name":"\u+123"}"#,
         #"{"Name":null}"#, #"{"Name":{"Name":"x"}}"#, #"{"Name":["x"]}"#, #"{"Config":{"Name":"x"}}"#,
         #"{"A":1},"Name":"x""#, #"}"Name":"x""#, #"{]"Name":"x""#, "{\"Name\0\":\"x\"}", "\0\0\0",
     ])
@@ -35,11 +37,14 @@ import Testing
 
     @Test func deepNestingEnds() {
         #expect(topLevelName(inJSON: Array(repeating: UInt8(ascii: "{"), count: 1 << 18)) == nil)
-        let brackets = #"{"a":"# + String(repeating: "[", count: 1 << 16) + String(repeating: "]", count: 1 << 16)
+        let brackets =
+            #"{"a":"# + String(repeating: "[", count: 1 << 16) + String(repeating: "]", count: 1 << 16)
         #expect(topLevelName(inJSON: Array((brackets + #","Name":"x"}"#).utf8)) == "x")
     }
 
     @Test func bytesThatAreNotTextDoNotHide() {
-        #expect(topLevelName(inJSON: Array("{\"a\":\"".utf8) + [0xFF, 0xC0] + Array("\",\"Name\":\"x\"}".utf8)) == "x")
+        #expect(
+            topLevelName(inJSON: Array("{\"a\":\"".utf8) + [0xFF, 0xC0] + Array("\",\"Name\":\"x\"}".utf8))
+                == "x")
     }
 }

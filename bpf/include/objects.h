@@ -4,7 +4,7 @@
 
 /* An object file that is embedded into the executable. */
 struct apus_object {
-	const char *_Nonnull name;	/* of the source file, without its ending */
+	const char *_Nonnull name; /* of the source file, without its ending */
 	const unsigned char *_Nonnull bytes;
 	unsigned long size;
 };

@@ -10,25 +10,25 @@
 
 /* event_channel.consumer: when a producer has to wake the consumer. */
 enum consumer_state {
-	CONSUMER_AWAKE = 0,	/* it is reading, or has been woken: leave it alone */
-	CONSUMER_IDLE = 1,	/* it sleeps until something arrives: wake it at the first record */
-	CONSUMER_BATCHING = 2,	/* it sleeps for a moment: wake it only if the ring fills up */
+	CONSUMER_AWAKE = 0, /* it is reading, or has been woken: leave it alone */
+	CONSUMER_IDLE = 1, /* it sleeps until something arrives: wake it at the first record */
+	CONSUMER_BATCHING = 2, /* it sleeps for a moment: wake it only if the ring fills up */
 };
 
 struct event_channel {
-	__u32 consumer;		/* enum consumer_state, written by both sides */
-	__u32 wake_bytes;	/* unread bytes at which a batching consumer is woken */
-	__u64 lost_records;	/* records that found the ring full */
-	__u64 lost_state;	/* events whose beginning could not be remembered: a map was full */
-	__u64 lost_targets;	/* children that --follow could not add: a map was full */
+	__u32 consumer; /* enum consumer_state, written by both sides */
+	__u32 wake_bytes; /* unread bytes at which a batching consumer is woken */
+	__u64 lost_records; /* records that found the ring full */
+	__u64 lost_state; /* events whose beginning could not be remembered: a map was full */
+	__u64 lost_targets; /* children that --follow could not add: a map was full */
 };
 
 enum task_filter_flag {
-	FILTER_PROCESS = 1 << 0,	/* process ID is in filter_processes */
-	FILTER_THREAD = 1 << 1,		/* thread ID is in filter_threads */
+	FILTER_PROCESS = 1 << 0, /* process ID is in filter_processes */
+	FILTER_THREAD = 1 << 1, /* thread ID is in filter_threads */
 	FILTER_USER = 1 << 2,
 	FILTER_COMM = 1 << 3,
-	FILTER_CGROUP = 1 << 4,		/* in the cgroup of filter_cgroup[0], or below it */
+	FILTER_CGROUP = 1 << 4, /* in the cgroup of filter_cgroup[0], or below it */
 	FILTER_MOUNT_NAMESPACE = 1 << 5,
 };
 
@@ -36,12 +36,12 @@ enum task_filter_flag {
 #define FILTER_COMM_CODES 256
 
 struct task_filter {
-	__u32 flags;			/* enum task_filter_flag */
-	__u32 self;			/* our own process: never an event */
+	__u32 flags; /* enum task_filter_flag */
+	__u32 self; /* our own process: never an event */
 	__u32 user;
-	__u32 mount_namespace;		/* inode number */
-	__u32 pid_namespace;		/* inode number of the namespace whose IDs are shown; 0: the initial one */
-	__u32 comm_accept;		/* the bit that a match of the whole name sets */
+	__u32 mount_namespace; /* inode number */
+	__u32 pid_namespace; /* inode number of the namespace whose IDs are shown; 0: the initial one */
+	__u32 comm_accept; /* the bit that a match of the whole name sets */
 	/* Bit i of entry c: character i of the name is c (the Shift-And search of Baeza-Yates and Gonnet). */
 	__u16 comm_positions[FILTER_COMM_CODES];
 };

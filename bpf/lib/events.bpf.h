@@ -37,7 +37,7 @@ static __always_inline void wake_consumer(void)
 	/* Only a record can carry a wake-up; readers skip discarded ones. */
 	nudge = bpf_ringbuf_reserve(&events, sizeof(__u64), 0);
 	if (!nudge)
-		return;	/* full: the consumer's own timer will find the ring */
+		return; /* full: the consumer's own timer will find the ring */
 	WRITE_ONCE(event_channel.consumer, CONSUMER_AWAKE);
 	bpf_ringbuf_discard(nudge, BPF_RB_FORCE_WAKEUP);
 }

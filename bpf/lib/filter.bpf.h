@@ -31,7 +31,7 @@ struct {
 	__type(value, __u32);
 } filter_cgroup SEC(".maps");
 
-#define PID_NAMESPACE_LEVELS 32	/* MAX_PID_NS_LEVEL */
+#define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
 /* A task's number in the PID namespace with this inode number; 0 if it has none there. */
 static __always_inline __u32 number_in_namespace(struct task_struct *task, __u32 namespace)
@@ -53,7 +53,8 @@ static __always_inline __u32 number_in_namespace(struct task_struct *task, __u32
 static __always_inline __u32 process_number(struct task_struct *task)
 {
 	if (task_filter.pid_namespace)
-		return number_in_namespace(BPF_CORE_READ(task, group_leader), task_filter.pid_namespace);
+		return number_in_namespace(BPF_CORE_READ(task, group_leader),
+					   task_filter.pid_namespace);
 	return BPF_CORE_READ(task, tgid);
 }
 
@@ -65,7 +66,8 @@ static __always_inline __u64 current_ids(void)
 	if (!task_filter.pid_namespace)
 		return bpf_get_current_pid_tgid();
 	task = (struct task_struct *)bpf_get_current_task();
-	return (__u64)process_number(task) << 32 | number_in_namespace(task, task_filter.pid_namespace);
+	return (__u64)process_number(task) << 32 |
+	       number_in_namespace(task, task_filter.pid_namespace);
 }
 
 static __always_inline bool comm_matches(void)

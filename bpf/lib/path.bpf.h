@@ -6,13 +6,13 @@
 #ifndef APUS_PATH_BPF_H
 #define APUS_PATH_BPF_H
 
-#define PATH_NAME_BYTES 256	/* NAME_MAX and a zero */
+#define PATH_NAME_BYTES 256 /* NAME_MAX and a zero */
 
 enum path_state {
 	PATH_WALKING = 0,
-	PATH_COMPLETE = 1,	/* the caller's root was reached */
-	PATH_UNREACHABLE = 2,	/* the walk ended at another root */
-	PATH_CUT = 3,		/* longer than the room for it */
+	PATH_COMPLETE = 1, /* the caller's root was reached */
+	PATH_UNREACHABLE = 2, /* the walk ended at another root */
+	PATH_CUT = 3, /* longer than the room for it */
 };
 
 struct path_walk {
@@ -20,9 +20,9 @@ struct path_walk {
 	struct vfsmount *mount;
 	struct dentry *root_dentry;
 	struct vfsmount *root_mount;
-	__u32 at;		/* offset in the text where the next name goes */
-	__u32 end;		/* offset that no name may pass */
-	__u32 state;		/* enum path_state */
+	__u32 at; /* offset in the text where the next name goes */
+	__u32 end; /* offset that no name may pass */
+	__u32 state; /* enum path_state */
 	__u32 deleted;
 };
 
@@ -32,8 +32,8 @@ static __always_inline bool dentry_deleted(struct dentry *dentry)
 	return !BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry;
 }
 
-static __always_inline void path_walk_start(struct path_walk *walk, struct path *from, struct task_struct *task,
-					    __u32 at, __u32 end)
+static __always_inline void path_walk_start(struct path_walk *walk, struct path *from,
+					    struct task_struct *task, __u32 at, __u32 end)
 {
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 
@@ -55,16 +55,17 @@ static __always_inline void path_walk_start(struct path_walk *walk, struct path 
 static __always_inline void path_walk_step(struct path_walk *walk, char *text, __u32 text_mask)
 {
 	struct dentry *dentry = walk->dentry, *parent;
+	struct vfsmount *vfsmount = walk->mount;
 	struct mount *mount, *mount_parent;
 	const unsigned char *name;
 	__u32 length, at;
 
-	if (dentry == walk->root_dentry && walk->mount == walk->root_mount) {
+	if (dentry == walk->root_dentry && vfsmount == walk->root_mount) {
 		walk->state = PATH_COMPLETE;
 		return;
 	}
-	if (dentry == BPF_CORE_READ(walk->mount, mnt_root)) {
-		mount = (void *)walk->mount - bpf_core_field_offset(struct mount, mnt);
+	if (dentry == BPF_CORE_READ(vfsmount, mnt_root)) {
+		mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 		mount_parent = BPF_CORE_READ(mount, mnt_parent);
 		if (mount_parent == mount) {
 			walk->state = PATH_UNREACHABLE;

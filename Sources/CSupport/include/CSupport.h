@@ -39,9 +39,29 @@ const char *apus_errno_name(int code);
 /* The C library's sentence for the code, from a static table: no locale, no buffer. */
 const char *apus_errno_text(int code);
 
-/* A sequentially consistent fence, between two accesses of memory that is shared with the kernel. */
-void apus_full_fence(void);
-uint32_t apus_load_u32(const volatile uint32_t *at);
-void apus_store_u32(volatile uint32_t *at, uint32_t value);
+/*
+ * Memory that is shared with the kernel. The store is sequentially consistent
+ * and followed by a fence: what is read after it is read after it.
+ */
+static inline uint32_t apus_load_u32(const volatile uint32_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+static inline void apus_store_u32(volatile uint32_t *at, uint32_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline uint64_t apus_load_u64(const volatile uint64_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+static inline void apus_release_u64(volatile uint64_t *at, uint64_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
 
 #endif

@@ -68,7 +68,8 @@ def run_guest(series: str, plan: Plan) -> Column:
         if stream.release or outcome == "time":
             break
         shutil.copy(folder / "console", folder / f"console.boot-{attempt}")
-        column.notes.append(f"boot {attempt} of {BOOT_TRIES}: the guest died before the first case: {_last_words(column.console)}")
+        last = _last_words(column.console)
+        column.notes.append(f"boot {attempt} of {BOOT_TRIES}: the guest died before the first case: {last}")
     column.seconds = time.monotonic() - started
     initramfs.unlink()
     _judge_guest(column, cases, stream, outcome, plan)
@@ -137,9 +138,13 @@ def _judge_guest(column: Column, cases: dict[str, Case], stream: records.Stream,
 
 
 def _why_missing(identifier: str, stream: records.Stream, outcome: str, column: Column, plan: Plan) -> str:
-    end = f"the machine ran past {plan.vm_limit} s" if outcome == "time" else "the guest died"
+    end = "the runner stopped" if stream.complete else "the guest died"
+    if outcome == "time":
+        end = f"the machine ran past {plan.vm_limit} s"
     if not stream.release:
         return f"not run, and not the fault of Apus: {end} before the first case"
+    if identifier in stream.records:
+        return "its record was damaged on its way to the host"
     if identifier == stream.running:
         return f"{end} during this case: {_last_words(column.console)}"
     return f"not run: {end} in another case"

@@ -57,6 +57,7 @@ def main() -> int:
     if (chosen.update_readme or chosen.strict) and not is_whole(chosen):
         options().error("the README's matrix takes a whole run: no -k, -c, -n or --native-only")
     work = Path(tempfile.mkdtemp(prefix="apus-kernels."))
+    work.chmod(0o755)  # a case may run something as another user
     if chosen.keep:
         print(f"what the columns record stays in {work}")
     try:

@@ -42,12 +42,16 @@ def read_stream(text: str) -> Stream:
 
 
 def _unpack(encoded: str) -> dict[str, bytes]:
+    """The files of one record; none if it was damaged on its way."""
     files = {}
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(encoded)), mode="r:gz") as bundle:
-        for member in bundle:
-            content = bundle.extractfile(member)
-            if content:
-                files[Path(member.name).name] = content.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(encoded)), mode="r:gz") as bundle:
+            for member in bundle:
+                content = bundle.extractfile(member)
+                if content:
+                    files[Path(member.name).name] = content.read()
+    except (ValueError, EOFError, OSError, tarfile.TarError):
+        return {}
     return files
 
 
@@ -84,9 +88,9 @@ def _variables(text: str) -> dict[str, str]:
 
 def _trouble(text: dict[str, str], case: Case) -> str:
     if text.get("runner-status", "").strip() == "137":
-        return f"hung, and was killed after {case.limit} s" + (
-            f" in its {text['part'].strip()} lines" if "part" in text else ""
-        )
+        where = f" in its {text['part'].strip()} lines" if "part" in text else ""
+        where = " without ever being ready" if "waiting" in text else where
+        return f"hung, and was killed after {case.limit} s{where}"
     if "part" in text:
         return f"a line of its {text['part'].strip()} failed"
     if "early" in text:

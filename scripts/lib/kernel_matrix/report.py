@@ -9,7 +9,6 @@ from .columns import Column
 from .evaluate import FAILED, PASSED, REFUSED, SKIPPED, Verdict
 
 BEGIN, END = "<!-- kernel-matrix:begin -->", "<!-- kernel-matrix:end -->"
-TAIL = 25  # lines of a console or an output
 
 
 def failures(column: Column, cases: dict[str, Case]) -> list[str]:
@@ -26,13 +25,13 @@ def failures(column: Column, cases: dict[str, Case]) -> list[str]:
             if text.strip():
                 lines += [f"  {name}:", *_indented(tail(text), 4)]
     if FAILED in states(column) and column.console.strip():
-        lines += [f"  console of {column.label}:", *_indented(tail(column.console), 4)]
+        lines += [f"  console of {column.label}:", *_indented(tail(column.console, 40), 4)]
     return lines
 
 
-def tail(text: str) -> str:
+def tail(text: str, count: int = 25) -> str:
     lines = [line[:300] for line in text.rstrip().splitlines()]
-    return "\n".join(["…"] * (len(lines) > TAIL) + lines[-TAIL:])
+    return "\n".join(["…"] * (len(lines) > count) + lines[-count:])
 
 
 def _indented(text: str, width: int = 2) -> list[str]:
