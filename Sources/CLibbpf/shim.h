@@ -5,8 +5,10 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <linux/perf_event.h>
 
 /* BTF kinds are both macros and enumerators in the headers, which makes the names ambiguous in Swift. */
+static const unsigned int apus_btf_kind_func = 12;
 static const unsigned int apus_btf_kind_func_proto = 13;
 static const unsigned int apus_btf_kind_ptr = 2;
 static const unsigned int apus_btf_kind_struct = 4;

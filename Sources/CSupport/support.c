@@ -3,6 +3,7 @@
 #include "CSupport.h"
 
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -52,6 +53,20 @@ int apus_next_signal(int descriptor)
 	struct signalfd_siginfo info;
 
 	return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+int apus_perf_event_open(uint32_t type, uint64_t config)
+{
+	struct perf_event_attr attributes = {
+		.type = type,
+		.size = sizeof(attributes),
+		.config = config,
+		.disabled = 1,
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
 static void restore_signals(void)

@@ -1,10 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
+internal import Glibc
+internal import Processes
+internal import Reporting
+internal import Tracing
 
+/// What can be done here, and what stands in the way of the rest.
 package struct Check: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Say what this kernel, these privileges and this machine's limits allow.")
+        abstract: "Say what this kernel, these privileges and this machine's limits allow.",
+        discussion: """
+            Tries every feature that the commands build on, then loads and attaches each command's programs and \
+            detaches them again. Exits with 0 if all commands work, with 1 if one does not.
+            """)
+
+    @Flag(name: .customLong("json"), help: "Print one JSON object a line instead of a table.")
+    package var json = false
+
     package init() {}
-    package func run() throws {}
+
+    /// One line of the result.
+    struct Finding {
+        let kind: StaticString
+        let name: String
+        let answer: StaticString
+        /// What it means or what would change it; empty if there is nothing to say.
+        let remark: String
+    }
+
+    package func run() throws {
+        LibbpfLog.install(verbose: false)
+        let output = Output()
+        let columns = [
+            Column<Finding>("KIND", width: 9, key: "kind") { $0.text($1.kind.description) },
+            Column<Finding>("WORKS", width: 7, key: "works") { $0.text($1.answer.description) },
+            Column<Finding>("WHAT", width: 51, key: "what") { $0.text($1.name) },
+            Column<Finding>("REMARK", key: "remark") { $0.text($1.remark) },
+        ]
+        let table = Table(columns, json: json)
+        try output.write { table.writeHeading(to: $0) }
+        let missing = Privileges.missing(ProcFS().effectiveCapabilities(of: getpid()) ?? 0)
+        for finding in Self.machine(missing: missing) { try output.row(table, finding) }
+        for feature in Feature.allCases {
+            try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
+        }
+        var failed = false
+        for command in Toolkit.commands {
+            let finding = Self.finding(command)
+            failed = failed || finding.answer.description != "yes"
+            try output.row(table, finding)
+        }
+        try output.flush()
+        if failed { throw ExitCode(1) }
+    }
+
+    private static func machine(missing: [String]) -> [Finding] {
+        var system = utsname()
+        uname(&system)
+        let release = withUnsafeBytes(of: system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return [
+            Finding(kind: "kernel", name: "Linux \(release)", answer: "yes", remark: ""),
+            Finding(
+                kind: "privilege", name: "CAP_BPF and CAP_PERFMON", answer: missing.isEmpty ? "yes" : "no",
+                remark: missing.isEmpty ? "" : "missing: \(missing.joined(separator: ", ")); run it with sudo"),
+            limit(
+                "kernel.kptr_restrict", in: "/proc/sys/kernel/kptr_restrict", stands: { $0 < 2 },
+                remark: "kernel functions stay without names: sysctl kernel.kptr_restrict=1"),
+            lockdown(),
+        ].compactMap { $0 }
+    }
+
+    private static func limit(
+        _ name: String, in path: String, stands: (Int) -> Bool, remark: String
+    ) -> Finding? {
+        guard let bytes = readFile(path, limit: 64),
+            let value = Int(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
+        else { return nil }
+        let good = stands(value)
+        return Finding(
+            kind: "limit", name: "\(name) = \(value)", answer: good ? "yes" : "no", remark: good ? "" : remark)
+    }
+
+    private static func lockdown() -> Finding? {
+        guard let bytes = readFile("/sys/kernel/security/lockdown", limit: 256) else { return nil }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let confidential = text.contains("[confidentiality]")
+        return Finding(
+            kind: "limit", name: "kernel lockdown", answer: confidential ? "no" : "yes",
+            remark: confidential ? "mode confidentiality forbids tracing: boot with lockdown=integrity" : "")
+    }
+
+    private static func finding(_ feature: Feature, privileged: Bool) -> Finding {
+        if feature.isThere { return Finding(kind: "feature", name: feature.title, answer: "yes", remark: "") }
+        if feature.needsPrivilege && !privileged {
+            return Finding(
+                kind: "feature", name: feature.title, answer: "unknown", remark: "trying it needs the capabilities")
+        }
+        return Finding(kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
+    }
+
+    private static func finding(_ command: any TracingCommand.Type) -> Finding {
+        let name = command.configuration.commandName ?? ""
+        do {
+            var parsed = try command.parse(["--dry-run"])
+            try parsed.run()
+            return Finding(kind: "command", name: name, answer: "yes", remark: "")
+        } catch {
+            return Finding(kind: "command", name: name, answer: "no", remark: "\(error)")
+        }
+    }
 }

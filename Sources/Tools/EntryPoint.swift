@@ -21,6 +21,9 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
     } catch let failure as CommandFailure {
         writeError("\(messageName(name, arguments)): \(failure)")
         return 1
+    } catch let exit as ExitCode {
+        // What there is to say has been said.
+        return exit.rawValue
     } catch {
         let status = command.exitCode(for: error)
         if status == .success {
@@ -29,7 +32,7 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
             return 0
         }
         writeError(
-            "\(messageName(name, arguments)): \(command.message(for: error)) (--help shows the options)")
+            "\(messageName(name, arguments)): \(usageSentence(command.message(for: error))) (--help shows the options)")
         return status.rawValue
     }
 }
@@ -40,4 +43,16 @@ private func messageName(_ name: String, _ arguments: [String]) -> String {
         Toolkit.commands.contains(where: { $0.configuration.commandName == first })
     else { return name }
     return first
+}
+
+/// The parser's message as one plain sentence: for a value that we refused, our own reason alone.
+private func usageSentence(_ message: String) -> String {
+    // "The value 'abc' is invalid for '-p <pid,…>': REASON"
+    let marker = " is invalid for '"
+    var sentence = message.split(separator: "\n").first.map(String.init) ?? message
+    if let start = sentence.firstRange(of: marker), let end = sentence[start.upperBound...].firstRange(of: "': ") {
+        let option = sentence[start.upperBound..<end.lowerBound].split(separator: " ").first ?? ""
+        sentence = "\(option): \(sentence[end.upperBound...])"
+    }
+    return sentence.hasSuffix(".") ? String(sentence.dropLast()) : sentence
 }

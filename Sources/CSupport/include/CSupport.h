@@ -14,6 +14,9 @@
 
 int apus_pidfd_open(pid_t pid);
 
+/* A disabled event that counts this thread's user mode on any CPU: to find out whether the kind exists. */
+int apus_perf_event_open(uint32_t type, uint64_t config);
+
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);
 /* The next signal of such a descriptor, 0 if there is none. */
