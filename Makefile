@@ -2,7 +2,10 @@
 # make          everything, for this machine
 # make run      set up, build, and watch file opens for ten seconds
 # make test     set up, build, and pass the tests
-# make help     the rest
+# make dist     one static, stripped executable with man pages and completions, in a tarball
+# make install  to PREFIX (/usr/local) below DESTDIR
+# make lint     check formatting; make format: apply it
+# make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/KernelCases on other kernels
 
 ARCH    := $(shell uname -m)
 BPFARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
@@ -26,20 +29,80 @@ LIBRARIES     := $(shell pkg-config --static --libs libbpf 2>/dev/null)
 RELEASE_FLAGS := -c release -Xswiftc -cross-module-optimization -Xswiftc -enforce-exclusivity=unchecked \
                  --static-swift-stdlib -Xswiftc -static-executable $(addprefix -Xlinker ,$(LIBRARIES))
 
+VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/Tools/Version.swift)
+PREFIX  ?= /usr/local
+C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
+
 .DELETE_ON_ERROR:
-.PHONY: all setup run test
-all: bpf
+.PHONY: all setup setup-test run test test-fast test-kernels dist install format lint clean
+all: build/apus
+
+# SwiftPM knows what is out of date; this makefile only knows what it needs first.
+build/apus: bpf FORCE
 	$(SWIFT) build $(RELEASE_FLAGS) --product apus
-	@mkdir -p build && ln -sf ../.build/release/apus build/apus
+	@ln -sf ../.build/release/apus $@
 
 setup:
 	@scripts/setup
 
-run: setup all
+setup-test:
+	@scripts/setup --test
+
+run: setup
+	@$(MAKE) all
 	build/apus opensnoop --duration 10
 
-# --- BPF objects ------------------------------------------------------------------------------------------------
-.PHONY: bpf
+# Each part by itself: make test-fast, make test-kernels. APUS_SKIP_KERNELS=1 leaves the other kernels out.
+test: setup-test
+	@$(MAKE) lint test-fast dist
+	scripts/test-static build/dist/apus
+	scripts/generate-docs --apus build/dist/apus --readme README.md --check
+	$(if $(APUS_SKIP_KERNELS),,@$(MAKE) test-kernels)
+
+test-fast: bpf programs
+	$(SWIFT) build --build-tests
+	scripts/test-as-root
+
+test-kernels: dist
+	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
+
+# --- What is given away ----------------------------------------------------------------------------------------
+dist: build/dist/apus
+	scripts/generate-docs --apus build/dist/apus --man build/dist/man --completions build/dist/completions
+	cp LICENSE README.md build/dist/
+	cp bpf/LICENSE build/dist/LICENSE.bpf
+	tar -C build/dist --transform 's,^\.,apus-$(VERSION),' -czf build/apus-$(VERSION)-$(ARCH).tar.gz .
+
+build/dist/apus: build/apus
+	@mkdir -p $(@D)
+	$(OBJCOPY) --strip-all .build/release/apus $@
+
+install: dist
+	install -D -m 755 build/dist/apus $(DESTDIR)$(PREFIX)/bin/apus
+	for name in $$(build/dist/apus --list-commands); do ln -sf apus $(DESTDIR)$(PREFIX)/bin/$$name; done
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man8 bash-completion/completions \
+		zsh/site-functions fish/vendor_completions.d)
+	install -m 644 build/dist/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 build/dist/completions/bash/* $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 build/dist/completions/zsh/* $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 build/dist/completions/fish/* $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+# --- Style -----------------------------------------------------------------------------------------------------
+format:
+	$(SWIFT) format -i -r Sources Tests Package.swift
+	clang-format -i $(C_FILES)
+
+lint:
+	$(SWIFT) format lint --strict -r Sources Tests Package.swift
+	clang-format --dry-run -Werror $(C_FILES)
+	scripts/check-licences
+
+clean:
+	rm -rf build .build
+
+# --- BPF objects -----------------------------------------------------------------------------------------------
+.PHONY: bpf programs FORCE
+FORCE:
 bpf: $(BPF_OBJECTS) build/bpf/objects.inc
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
@@ -50,5 +113,13 @@ build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 build/bpf/objects.inc: $(BPF_SOURCES) $(HEADERS) Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
+
+# --- Programs that tests trace ---------------------------------------------------------------------------------
+PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))
+programs: $(PROGRAMS)
+
+build/programs/%: Tests/Programs/%.c
+	@mkdir -p $(@D)
+	cc -O2 -g -Wall -static -pthread $< -o $@
 
 -include $(BPF_OBJECTS:.o=.d)
