@@ -50,7 +50,7 @@ setup-test:
 
 run: setup
 	@$(MAKE) all
-	build/apus opensnoop --duration 10
+	$(if $(filter 0,$(shell id -u)),,sudo )build/apus opensnoop --duration 10
 
 # Each part by itself: make test-fast, make test-kernels. APUS_SKIP_KERNELS=1 leaves the other kernels out.
 test: setup-test

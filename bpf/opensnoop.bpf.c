@@ -255,17 +255,17 @@ int syscall_return_raw(struct bpf_raw_tracepoint_args *ctx)
 	return ON_RETURN(READ_CHECKED, regs, (long)ctx->args[1]);
 }
 
-SEC("raw_tp/io_uring_submit_req")
-int io_uring_submitted(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int io_uring_begun(__u64 request)
 {
-	__u64 request = ctx->args[0], ids = current_ids();
 	struct io_open *open = (struct io_open *)request;
 	__u8 opcode = BPF_CORE_READ((struct io_kiocb *)request, opcode);
 	__u32 slot = SLOT_IO_URING;
 	struct open_scratch *at;
+	__u64 ids;
 
 	if (opcode != IO_URING_OPENAT && opcode != IO_URING_OPENAT2)
 		return 0;
+	ids = current_ids();
 	if (!current_task_wanted(ids))
 		return 0;
 	at = bpf_map_lookup_elem(&scratch, &slot);
@@ -282,6 +282,20 @@ int io_uring_submitted(struct bpf_raw_tracepoint_args *ctx)
 	if (bpf_map_update_elem(&io_uring_pending, &request, at, BPF_ANY))
 		__sync_fetch_and_add(&event_channel.lost_state, 1);
 	return 0;
+}
+
+/* (req): since Linux 6.4. */
+SEC("raw_tp/io_uring_submit_req")
+int io_uring_submitted(struct bpf_raw_tracepoint_args *ctx)
+{
+	return io_uring_begun(ctx->args[0]);
+}
+
+/* (req, force_nonblock): since Linux 6.0. Before that, the tracepoint did not say which request. */
+SEC("raw_tp/io_uring_submit_sqe")
+int io_uring_submitted_sqe(struct bpf_raw_tracepoint_args *ctx)
+{
+	return io_uring_begun(ctx->args[0]);
 }
 
 static __always_inline int io_uring_done(__u64 request, __s32 result)

@@ -48,11 +48,18 @@ private func messageName(_ name: String, _ arguments: [String]) -> String {
 /// The parser's message as one plain sentence: for a value that we refused, our own reason alone.
 private func usageSentence(_ message: String) -> String {
     // "The value 'abc' is invalid for '-p <pid,…>': REASON"
-    let marker = " is invalid for '"
-    var sentence = message.split(separator: "\n").first.map(String.init) ?? message
-    if let start = sentence.firstRange(of: marker), let end = sentence[start.upperBound...].firstRange(of: "': ") {
-        let option = sentence[start.upperBound..<end.lowerBound].split(separator: " ").first ?? ""
-        sentence = "\(option): \(sentence[end.upperBound...])"
-    }
-    return sentence.hasSuffix(".") ? String(sentence.dropLast()) : sentence
+    let line = message.split(separator: "\n").first.map(String.init) ?? message
+    let sentence = line.hasSuffix(".") ? String(line.dropLast()) : line
+    guard let start = offset(of: " is invalid for '", in: sentence), let end = offset(of: ">': ", in: sentence)
+    else { return sentence }
+    let option = sentence.utf8.dropFirst(start + 17).prefix { $0 != 32 }
+    return "\(Substring(option)): \(Substring(sentence.utf8.dropFirst(end + 4)))"
+}
+
+/// Where `part` first begins in `text`, in bytes. (The library's search would link its regular expressions.)
+private func offset(of part: String, in text: String) -> Int? {
+    let text = Array(text.utf8)
+    let part = Array(part.utf8)
+    guard text.count >= part.count else { return nil }
+    return (0...text.count - part.count).first { text[$0..<$0 + part.count].elementsEqual(part) }
 }

@@ -87,16 +87,26 @@ package struct Opensnoop: TracingCommand {
     private static func chooseIOUringPrograms(
         _ object: borrowing OpenObject, _ kernel: borrowing KernelTypes
     ) -> String? {
+        var wanted: Set<String> = []
         var reason: String?
-        let arguments = kernel.tracepointArguments("io_uring_complete") ?? 0
-        if kernel.tracepointArguments("io_uring_submit_req") == nil || arguments == 0 {
-            reason = "this kernel has no tracepoint io_uring_submit_req"
-        } else if !kernel.hasStruct("io_open") {
-            reason = "this kernel's BTF does not describe struct io_open"
+        if kernel.tracepointArguments("io_uring_submit_req") == 1 {
+            wanted = ["io_uring_submitted"]
+        } else if kernel.tracepointArguments("io_uring_submit_sqe") == 2 {
+            wanted = ["io_uring_submitted_sqe"]
+        } else {
+            reason = "no tracepoint of this kernel says which request is submitted"
         }
-        if reason != nil { object.disable("io_uring_submitted") }
-        if reason != nil || arguments > 3 { object.disable("io_uring_completed") }
-        if reason != nil || arguments <= 3 { object.disable("io_uring_completed_result") }
+        if !kernel.hasStruct("io_open") { reason = "this kernel's BTF does not describe struct io_open" }
+        // (ctx, req, cqe) or (ctx, req, user_data, res, …)
+        switch kernel.tracepointArguments("io_uring_complete") {
+        case 3: wanted.insert("io_uring_completed")
+        case .some(4...): wanted.insert("io_uring_completed_result")
+        default: reason = "no tracepoint of this kernel says which request is complete"
+        }
+        let programs = [
+            "io_uring_submitted", "io_uring_submitted_sqe", "io_uring_completed", "io_uring_completed_result",
+        ]
+        for program in programs where reason != nil || !wanted.contains(program) { object.disable(program) }
         return reason.map { "opens through io_uring are not shown: " + $0 }
     }
 }
@@ -224,7 +234,7 @@ let opensnoopDiscussion = """
 
     LIMITS: Shown is the path that the caller passed; another thread may change it while the call runs. \
     -F completes it and does not follow symbolic links. The opens of execve, of the kernel itself and of \
-    open_by_handle_at are not shown, nor those of io_uring before Linux 6.4, or with \
+    open_by_handle_at are not shown, nor those of io_uring before Linux 6.0, or with \
     IOSQE_CQE_SKIP_SUCCESS. apus does not show its own opens.
 
     COMPATIBILITY: The options of BCC's opensnoop and of libbpf-tools' are all there, with their short names. \

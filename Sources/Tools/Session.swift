@@ -87,6 +87,7 @@ package final class Session {
         }
         try ready()
         try output.flush()
+        explain("ready: all probes are attached")
         try begin()
         let reason = try loop.run()
         links.detach()

@@ -6,9 +6,25 @@
 #ifndef APUS_CORE_FIXES_BPF_H
 #define APUS_CORE_FIXES_BPF_H
 
-/* The name that an io_uring open will look up: getname() has copied it by the time the request is submitted. */
+/*
+ * Linux 7.0 ("allow incomplete imports of filenames"): io_uring keeps the name
+ * in a struct delayed_filename, which wraps the pointer of before.
+ */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+} __attribute__((preserve_access_index));
+
+struct io_open___delayed {
+	struct delayed_filename filename;
+} __attribute__((preserve_access_index));
+
+/* The name that an io_uring open will look up: copied from the caller when the request is submitted. */
 static __always_inline const void *io_open_name(struct io_open *open)
 {
+	struct io_open___delayed *delayed = (void *)open;
+
+	if (bpf_core_field_exists(delayed->filename.__incomplete_filename))
+		return BPF_CORE_READ(delayed, filename.__incomplete_filename, name);
 	return BPF_CORE_READ(open, filename, name);
 }
 
