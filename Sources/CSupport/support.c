@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -176,4 +177,15 @@ const char *apus_errno_text(int code)
 	const char *text = strerrordesc_np(code);
 
 	return text ? text : "unknown error";
+}
+
+void apus_release_code_pages(void)
+{
+	extern const char __executable_start[], etext[];
+	uintptr_t page = sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)__executable_start + page - 1) & ~(page - 1);
+	uintptr_t end = (uintptr_t)etext & ~(page - 1);
+
+	if (start < end)
+		madvise((void *)start, end - start, MADV_DONTNEED);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CLibbpf
+internal import CSupport
 internal import Glibc
 
 /// The running kernel's BTF: which types and tracepoints it has, whatever its version says.
@@ -12,6 +13,7 @@ package struct KernelTypes: ~Copyable {
 
     /// - Parameter path: a file to use instead of the kernel's own.
     package init(path: String? = nil) throws(BPFError) {
+        apus_release_code_pages()
         isNative = access(Self.nativePath, R_OK) == 0
         if let path {
             let parsed = btf__parse(path, nil)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CLibbpf
+internal import CSupport
 internal import Glibc
 
 /// An object whose ELF file has been parsed and that can still be configured. Opening needs no privilege.
@@ -54,6 +55,8 @@ package struct OpenObject: ~Copyable {
     ///
     /// - Throws: `BPFError` with the end of the verifier's log.
     package consuming func load() throws(BPFError) -> LoadedObject {
+        // libbpf reads all of the kernel's types twice over for a moment: the peak of our memory.
+        apus_release_code_pages()
         do {
             try check(bpf_object__load(object), "load the BPF programs")
         } catch {

@@ -106,13 +106,20 @@ struct Finished {
     }
 }
 
+private func closeOnExec(_ descriptor: Int32) {
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+}
+
 /// A file without a name that takes what a child writes: never full, and readable at any time.
 final class Scratch {
     let descriptor: Int32
 
     init() throws {
-        descriptor = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw HarnessError("O_TMPFILE in /tmp: \(errno)") }
+        var template = Array("/tmp/apus-XXXXXX".utf8CString)
+        descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw HarnessError("mkstemp: \(errno)") }
+        unlink(template)
+        closeOnExec(descriptor)
     }
 
     deinit { close(descriptor) }
@@ -141,8 +148,12 @@ final class Pipe {
 
     init() throws {
         var ends: [Int32] = [0, 0]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw HarnessError("pipe2: \(errno)") }
+        guard pipe(&ends) == 0 else { throw HarnessError("pipe: \(errno)") }
         (reader, writer) = (ends[0], ends[1])
+        closeOnExec(reader)
+        closeOnExec(writer)
+        // A program that dies early must not take the tests with it.
+        signal(SIGPIPE, SIG_IGN)
     }
 
     deinit {

@@ -30,15 +30,19 @@ enum Harness {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") } ?? ""
         let effective = line.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) } ?? 0
+        let admin: UInt64 = 1 << 21
         let both: UInt64 = 1 << 38 | 1 << 39
-        return effective & 1 << 21 != 0 || effective & both == both
+        return effective & admin != 0 || effective & both == both
     }()
 
     /// Where the cgroup v2 hierarchy is mounted.
     static let cgroupMount: String? = {
         let mounts = (try? String(contentsOfFile: "/proc/self/mounts", encoding: .utf8)) ?? ""
-        return mounts.split(separator: "\n").map { $0.split(separator: " ") }
-            .first { $0.count > 2 && $0[2] == "cgroup2" }.map { String($0[1]) }
+        for line in mounts.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            if fields.count > 2, fields[2] == "cgroup2" { return String(fields[1]) }
+        }
+        return nil
     }()
 
     /// A number that no process of this machine can have.

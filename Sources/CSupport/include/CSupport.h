@@ -37,6 +37,12 @@ int apus_status_exited(int status);
 int apus_status_exit_code(int status);
 int apus_status_signal(int status);
 
+/*
+ * Gives back the pages of the executable's own code. Start-up has mapped most
+ * of them; they are clean, and those that are used again come back by themselves.
+ */
+void apus_release_code_pages(void);
+
 /* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
 const char *apus_errno_name(int code);
 /* The C library's sentence for the code, from a static table: no locale, no buffer. */

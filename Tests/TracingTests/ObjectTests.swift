@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFPrograms
+import Testing
+
+@testable import Tracing
+
+/// Every C struct that crosses from the programs to Swift. One that is missing here fails a test.
+private let layouts: [String: Int] = [
+    "event_channel": MemoryLayout<event_channel>.size,
+    "task_filter": MemoryLayout<task_filter>.size,
+    "opensnoop_config": MemoryLayout<opensnoop_config>.size,
+    "open_event": MemoryLayout<open_event>.size,
+]
+
+private let objectNames = ObjectImage.all.map(\.name)
+
+/// Of all embedded objects, as any user: opening one asks nothing of the kernel.
+@Suite struct ObjectTests {
+    private func images(of use: SourceNames.Use) -> [ObjectImage] {
+        let names = use.objects.isEmpty ? objectNames : use.objects
+        return ObjectImage.all.filter { names.contains($0.name) }
+    }
+
+    /// Whether what a source file names is there: in all objects for code that works on any of them, in one of those
+    /// that the file opens otherwise.
+    private func isThere(_ use: SourceNames.Use, _ names: (ObjectImage) throws -> [String]) throws -> Bool {
+        let found = try images(of: use).map { try names($0).contains(use.name) }
+        return use.objects.isEmpty ? found.allSatisfy(\.self) : found.contains(true)
+    }
+
+    @Test func someAreEmbeddedAndTheirNamesDiffer() {
+        #expect(!objectNames.isEmpty)
+        #expect(Set(objectNames).count == objectNames.count)
+    }
+
+    @Test(arguments: objectNames)
+    func opens(name: String) throws {
+        let image = ObjectImage.named(name)
+        #expect(image.bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46]))
+        _ = try OpenObject(image)
+    }
+
+    @Test func whatIsNoObjectIsRefusedWithItsName() {
+        let bytes = Array("not an ELF file".utf8)
+        bytes.withUnsafeBytes { bytes in
+            let error = #expect(throws: BPFError.self) {
+                _ = try OpenObject(ObjectImage(name: "broken", bytes: bytes))
+            }
+            #expect(error?.description.hasPrefix("cannot open the BPF object broken: ") == true)
+        }
+    }
+
+    @Test(arguments: objectNames)
+    func everyProgramHasAKnownHook(name: String) throws {
+        let known = [
+            "tp_btf/", "raw_tp/", "tracepoint/", "tp/", "perf_event", "uprobe", "uretprobe", "kprobe", "kretprobe",
+            "fentry/", "fexit/", "iter/", "iter.s/", "usdt",
+        ]
+        let programs = try ObjectLayout.programs(of: ObjectImage.named(name))
+        #expect(!programs.isEmpty)
+        for program in programs {
+            #expect(known.contains { program.section.hasPrefix($0) }, "\(program.name): \(program.section)")
+        }
+    }
+
+    @Test(arguments: objectNames)
+    func isLicensedForTheHelpersItCalls(name: String) throws {
+        // The verifier compares it with a list of its own (include/linux/license.h).
+        #expect(try ELFSections(ObjectImage.named(name).bytes).contents("license") == "Dual BSD/GPL\0")
+    }
+
+    @Test(arguments: layouts.keys.sorted())
+    func theCompilersAgreeOnLayouts(structure: String) throws {
+        let sizes = try ObjectImage.all.compactMap { try ObjectLayout.structSize(structure, in: $0) }
+        #expect(!sizes.isEmpty, "no object has struct \(structure)")
+        for size in sizes { #expect(size == layouts[structure]) }
+    }
+
+    @Test func anUnknownStructOrVariableHasNoSize() throws {
+        for image in ObjectImage.all {
+            #expect(try ObjectLayout.structSize("no_such_struct", in: image) == nil)
+            #expect(try ObjectLayout.variableSize("no_such_variable", in: image) == nil)
+        }
+    }
+
+    @Test(arguments: objectNames)
+    func sharedMapsAreAsTheFiltersFillThem(name: String) throws {
+        let maps = try ObjectLayout.maps(of: ObjectImage.named(name))
+        for expected in [
+            ObjectLayout.MapLayout(name: "filter_processes", keySize: 4, valueSize: 1),
+            ObjectLayout.MapLayout(name: "filter_threads", keySize: 4, valueSize: 1),
+            ObjectLayout.MapLayout(name: "filter_cgroup", keySize: 4, valueSize: 4),
+        ] { #expect(maps.contains(expected)) }
+    }
+
+    @Test func theRingIsThere() throws {
+        let maps = try ObjectLayout.maps(of: ObjectImage.named("opensnoop"))
+        #expect(maps.contains(ObjectLayout.MapLayout(name: "events", keySize: 0, valueSize: 0)))
+    }
+
+    @Test(arguments: try SourceNames().programs)
+    func programsThatSwiftNamesExist(use: SourceNames.Use) throws {
+        #expect(try isThere(use) { try ObjectLayout.programs(of: $0).map(\.name) })
+    }
+
+    @Test(arguments: try SourceNames().maps)
+    func mapsThatSwiftNamesExist(use: SourceNames.Use) throws {
+        #expect(try isThere(use) { try ObjectLayout.maps(of: $0).map(\.name) })
+    }
+
+    @Test(arguments: try SourceNames().variables)
+    func variablesThatSwiftNamesHaveTheirSize(use: SourceNames.Use) throws {
+        let layout = try #require(layouts[use.name], "add \(use.name) to the layouts of this test")
+        #expect(
+            try isThere(use) { try ObjectLayout.variableSize(use.name, in: $0) == layout ? [use.name] : [] })
+    }
+
+    @Test(arguments: try SourceNames().decoded)
+    func decodedTypesAreCompared(use: SourceNames.Use) {
+        #expect(layouts[use.name] != nil, "add \(use.name) to the layouts of this test")
+    }
+
+    @Test func theSourcesAreReadAtAll() throws {
+        // Were a call renamed, the tests above would have nothing to test.
+        let names = try SourceNames()
+        func found(_ uses: Set<SourceNames.Use>) -> Set<String> { Set(uses.map(\.name)) }
+        #expect(found(names.programs).isSuperset(of: ["syscall_return_raw", "syscall_return", "follow_fork"]))
+        #expect(found(names.maps).isSuperset(of: ["filter_processes", "filter_cgroup", "io_uring_pending", "events"]))
+        #expect(found(names.variables).isSuperset(of: ["task_filter", "opensnoop_config", "event_channel"]))
+        #expect(found(names.decoded).isSuperset(of: ["open_event"]))
+    }
+
+    @Test func everyObjectIsUsedAndEveryUsedOneIsThere() throws {
+        #expect(try SourceNames().opened == Set(objectNames))
+    }
+
+    @Test(arguments: objectNames)
+    func canBeConfiguredAsTheCommandsDo(name: String) throws {
+        let object = try OpenObject(ObjectImage.named(name))
+        object.setConstant("task_filter", to: task_filter())
+        try object.resize("filter_processes", to: 65_536)
+        object.disable("follow_fork")
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+
+/// The names of programs, maps and variables that the Swift sources use, read from the sources themselves, so that
+/// a new command is covered without an entry anywhere.
+struct SourceNames {
+    struct Use: Hashable, Sendable, CustomStringConvertible {
+        let file: String
+        let name: String
+        /// The objects that the file opens; empty for code that works on any object.
+        let objects: [String]
+        var description: String { "\(name) in \(file)" }
+    }
+
+    private let files: [(name: String, text: String)]
+
+    init() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        files = try ["Sources/Tools", "Sources/Tracing"].flatMap { folder in
+            let path = root.appendingPathComponent(folder).path
+            return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+                .filter { $0.hasSuffix(".swift") }
+                .map { ($0, try String(contentsOfFile: path + "/" + $0, encoding: .utf8)) }
+        }
+    }
+
+    /// Objects that a command opens.
+    var opened: Set<String> { Set(files.flatMap { Self.opened(in: $0.text) }) }
+
+    private static func opened(in text: String) -> [String] {
+        text.matches(of: /session\.open\(\s*"([^"]+)"/).map { String($0.1) }
+    }
+
+    private func uses(_ names: (String) -> [String]) -> Set<Use> {
+        Set(
+            files.flatMap { file in
+                names(file.text).map {
+                    Use(file: file.name, name: $0, objects: Self.opened(in: file.text))
+                }
+            })
+    }
+
+    /// Programs that `disable` names, also where it chooses between two.
+    var programs: Set<Use> {
+        uses { text in
+            text.matches(of: /\.disable\(([^()]*)\)/).flatMap { call in
+                call.1.matches(of: /"([^"]+)"/).map { String($0.1) }
+            }
+        }
+    }
+
+    var maps: Set<Use> {
+        uses { text in
+            text.matches(of: /\b(?:object|loaded)\.(?:resize|map)\(\s*"([^"]+)"/).map { String($0.1) }
+                + text.matches(of: /ofMap:\s*"([^"]+)"/).map { String($0.1) }
+        }
+    }
+
+    var variables: Set<Use> {
+        uses { text in
+            text.matches(of: /\.(?:setConstant|sharedVariable)\(\s*"([^"]+)"/).map { String($0.1) }
+        }
+    }
+
+    /// Types that records are decoded as: their names are those of C.
+    var decoded: Set<Use> {
+        uses { text in text.matches(of: /\bas: ([a-z]+_[a-z_]+)\.self/).map { String($0.1) } }
+    }
+}
