@@ -12,7 +12,8 @@ struct TargetFilter {
     private(set) var threads: [Int32] = []
     private var user: UInt32?
     private var comm: String?
-    private var cgroupDirectory: String?
+    /// The inode number of its directory.
+    private var cgroup: UInt64?
     private var mountNamespace: UInt64?
     private let follow: Bool
     /// What the user should hear about how the options were understood.
@@ -29,7 +30,7 @@ struct TargetFilter {
         follow = options.follow
         for id in options.processes?.ids ?? [] { try addProcess(id, proc) }
         for id in options.threads?.ids ?? [] { try addThread(id, proc) }
-        if let path = options.cgroup { cgroupDirectory = try Self.directory(ofCgroup: path, proc) }
+        if let path = options.cgroup { cgroup = try Self.cgroupID(path, proc) }
         if let name = options.container { try select(container: name, proc) }
     }
 
@@ -53,23 +54,28 @@ struct TargetFilter {
     /// The command that was started for us, before it runs.
     mutating func addLaunched(_ process: Int32) { processes.append(process) }
 
-    private static func directory(ofCgroup path: String, _ proc: ProcFS) throws -> String {
+    private static func cgroupID(_ path: String, _ proc: ProcFS) throws -> UInt64 {
         let mount = proc.cgroup2Mount()
         // Both "/sys/fs/cgroup/a" and the "/a" of /proc/PID/cgroup name the same directory.
         let candidates = [path, mount.map { $0 + (path.hasPrefix("/") ? "" : "/") + path }].compactMap { $0 }
-        for candidate in candidates where isCgroup2(candidate) { return candidate }
+        for candidate in candidates {
+            if let id = cgroup2ID(candidate) { return id }
+        }
         guard let mount else {
             throw CommandFailure(
-                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup"
-            )
+                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup")
         }
         throw CommandFailure("'\(escaped(path))' is no cgroup v2 directory: give one below \(mount)")
     }
 
-    private static func isCgroup2(_ path: String) -> Bool {
-        var status = statfs()
+    private static func cgroup2ID(_ path: String) -> UInt64? {
+        var system = statfs()
+        var status = stat()
         // CGROUP2_SUPER_MAGIC in linux/magic.h
-        return statfs(path, &status) == 0 && Int(status.f_type) == 0x6367_7270
+        guard statfs(path, &system) == 0, Int(system.f_type) == 0x6367_7270, stat(path, &status) == 0 else {
+            return nil
+        }
+        return UInt64(status.st_ino)
     }
 
     private mutating func select(container name: String, _ proc: ProcFS) throws {
@@ -79,10 +85,8 @@ struct TargetFilter {
         } catch {
             throw CommandFailure(error.description)
         }
-        if let path = container.cgroupPath, let directory = try? Self.directory(ofCgroup: path, proc),
-            cgroupDirectory == nil
-        {
-            cgroupDirectory = directory
+        if let path = container.cgroupPath, let id = try? Self.cgroupID(path, proc), cgroup == nil {
+            cgroup = id
         } else if let namespace = container.mountNamespace {
             // A cgroup v1 host has no ID of the container that programs could test.
             mountNamespace = namespace
@@ -109,7 +113,10 @@ struct TargetFilter {
                 for (index, byte) in comm.utf8.enumerated() { positions[Int(byte)] |= 1 << UInt16(index) }
             }
         }
-        if cgroupDirectory != nil { filter.flags |= FILTER_CGROUP.rawValue }
+        if let cgroup {
+            filter.flags |= FILTER_CGROUP.rawValue
+            filter.cgroup = cgroup
+        }
         if let mountNamespace {
             filter.flags |= FILTER_MOUNT_NAMESPACE.rawValue
             filter.mount_namespace = UInt32(truncatingIfNeeded: mountNamespace)
@@ -138,13 +145,5 @@ struct TargetFilter {
         for id in processes { try processMap.set(UInt32(id), to: 1) }
         let threadMap: HashMap<UInt32, UInt8> = object.map("filter_threads")
         for id in threads { try threadMap.set(UInt32(id), to: 1) }
-        guard let cgroupDirectory else { return }
-        let descriptor = open(cgroupDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw CommandFailure("cannot open the cgroup \(cgroupDirectory): it has just been removed")
-        }
-        defer { close(descriptor) }
-        let cgroupMap: HashMap<UInt32, UInt32> = object.map("filter_cgroup")
-        try cgroupMap.set(0, to: UInt32(descriptor))
     }
 }

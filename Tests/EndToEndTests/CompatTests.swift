@@ -5,7 +5,8 @@ import Testing
 extension EndToEnd {
     /// The system calls of 32-bit programs.
     @Suite struct CompatTests {
-        private static let canCompile: Bool = (try? Harness.program("agent", options: ["-m32", "-static"])) != nil
+        private static let canCompile: Bool =
+            (try? Harness.program("agent", options: ["-m32", "-static"])) != nil
 
         @Test(
             .enabled(if: canCompile, "this compiler makes no 32-bit programs (gcc-multilib)"),

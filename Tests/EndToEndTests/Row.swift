@@ -43,7 +43,8 @@ func outcome(_ result: Int) -> String {
 
 /// Only those that tests provoke, from errno-base.h and errno.h of asm-generic.
 private let errnoNames = [
-    1: "EPERM", 2: "ENOENT", 9: "EBADF", 13: "EACCES", 14: "EFAULT", 17: "EEXIST", 20: "ENOTDIR", 21: "EISDIR",
+    1: "EPERM", 2: "ENOENT", 9: "EBADF", 13: "EACCES", 14: "EFAULT", 17: "EEXIST", 20: "ENOTDIR",
+    21: "EISDIR",
     22: "EINVAL", 36: "ENAMETOOLONG", 40: "ELOOP",
 ]
 
@@ -96,7 +97,9 @@ struct Outcome {
             var start = 0
             while start < all.count, let end = memchr(base + start, 10, all.count - start) {
                 let length = UnsafeRawPointer(end) - base - start
-                if length >= ending.count, memcmp(end - ending.count, ending, ending.count) == 0 { count += 1 }
+                if length >= ending.count, memcmp(end - ending.count, ending, ending.count) == 0 {
+                    count += 1
+                }
                 start += length + 1
             }
             return count

@@ -73,7 +73,8 @@ extension EndToEnd {
             FlagCase(flags: 0o20200002, names: ["O_RDWR", "O_TMPFILE"]),
             FlagCase(flags: 0o10400000, names: ["O_RDONLY", "O_NOFOLLOW", "O_PATH"]),
             FlagCase(
-                flags: 0o1144401, names: ["O_WRONLY", "O_NOCTTY", "O_NONBLOCK", "O_DIRECT", "O_LARGEFILE", "O_NOATIME"]),
+                flags: 0o1144401,
+                names: ["O_WRONLY", "O_NOCTTY", "O_NONBLOCK", "O_DIRECT", "O_LARGEFILE", "O_NOATIME"]),
             FlagCase(flags: 0o100000000, names: ["O_RDONLY", "0100000000"]),
         ]
 
@@ -124,7 +125,8 @@ extension EndToEnd {
 
         @Test func aDirectoryDescriptorIsShown() throws {
             let folder = try TemporaryFolder()
-            let name = try folder.file("relative-\(UUID().uuidString)").split(separator: "/").last.map(String.init)
+            let name = try folder.file("relative-\(UUID().uuidString)").split(separator: "/").last.map(
+                String.init)
             let file = try #require(name)
             let agent = try Agent()
             var directory = 0

@@ -21,10 +21,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (0, 10, 0, "0"), (0, 10, -3, "0"), (0, 8, 4, "0000"), (0o644, 8, 4, "0644"), (0o1_000_000, 8, 4, "1000000"),
-        (10, 16, 2, "0a"), (0xab, 16, 2, "ab"), (0xabc, 16, 2, "abc"), (5, 10, 2, "05"),
-    ] as [(UInt64, UInt64, Int, String)])
+    @Test(
+        arguments: [
+            (0, 10, 0, "0"), (0, 10, -3, "0"), (0, 8, 4, "0000"), (0o644, 8, 4, "0644"),
+            (0o1_000_000, 8, 4, "1000000"),
+            (10, 16, 2, "0a"), (0xab, 16, 2, "ab"), (0xabc, 16, 2, "abc"), (5, 10, 2, "05"),
+        ] as [(UInt64, UInt64, Int, String)])
     func zerosInFront(value: UInt64, radix: UInt64, digits: Int, text: String) {
         writer.appendNumber(value, radix: radix, minimumDigits: digits)
         #expect(writer.text == text)

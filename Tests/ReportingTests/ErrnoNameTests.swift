@@ -8,7 +8,8 @@ import Testing
     @Test(arguments: [
         (EPERM, "EPERM"), (ENOENT, "ENOENT"), (EINTR, "EINTR"), (EAGAIN, "EAGAIN"), (EACCES, "EACCES"),
         (EINVAL, "EINVAL"), (ENAMETOOLONG, "ENAMETOOLONG"), (ELOOP, "ELOOP"), (EOPNOTSUPP, "ENOTSUP"),
-        (512, "ERESTARTSYS"), (513, "ERESTARTNOINTR"), (514, "ERESTARTNOHAND"), (516, "ERESTART_RESTARTBLOCK"),
+        (512, "ERESTARTSYS"), (513, "ERESTARTNOINTR"), (514, "ERESTARTNOHAND"),
+        (516, "ERESTART_RESTARTBLOCK"),
     ])
     func names(code: Int32, name: String) {
         #expect(errnoName(code) == name)

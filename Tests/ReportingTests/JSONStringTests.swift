@@ -28,9 +28,10 @@ import Testing
         #expect(json(Array(text.utf8)).faithful)
     }
 
-    @Test(arguments: [
-        [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82], [0xf4, 0x90, 0x80, 0x80], [97, 0x80, 98],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xe2, 0x82], [0xf4, 0x90, 0x80, 0x80], [97, 0x80, 98],
+        ] as [[UInt8]])
     func whatIsNotUTF8IsReplacedAndSaid(bytes: [UInt8]) throws {
         let result = json(bytes)
         #expect(!result.faithful)

@@ -11,7 +11,8 @@ private final class TestPipe {
 
     init() throws {
         var ends: [Int32] = [-1, -1]
-        try #require(pipe2(&ends, O_CLOEXEC) == 0)
+        try #require(pipe(&ends) == 0)
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         reader = ends[0]
         writer = ends[1]
     }

@@ -17,7 +17,8 @@ struct SeededGenerator: RandomNumberGenerator {
     /// A character of any plane; controls and other troublemakers more often than chance has it.
     mutating func scalar() -> Unicode.Scalar {
         let troublesome: [ClosedRange<UInt32>] = [
-            0...0x7f, 0x80...0x9f, 0x22...0x22, 0x5c...0x5c, 0x200b...0x200f, 0x2028...0x202e, 0xfeff...0xfeff,
+            0...0x7f, 0x80...0x9f, 0x22...0x22, 0x5c...0x5c, 0x200b...0x200f, 0x2028...0x202e,
+            0xfeff...0xfeff,
             0xd7ff...0xd7ff, 0xe000...0xe000, 0xfffd...0xffff, 0xe0000...0xe007f, 0x10ffff...0x10ffff,
         ]
         let everything: [ClosedRange<UInt32>] = [0...0xd7ff, 0xe000...0xffff, 0x10000...0x10ffff]
@@ -50,7 +51,9 @@ struct SeededGenerator: RandomNumberGenerator {
 
 /// The bytes as one character if they are a well-formed sequence for exactly one: the standard library's opinion.
 func soleScalar(_ bytes: some Collection<UInt8>) -> Unicode.Scalar? {
-    guard let text = String(validating: bytes, as: UTF8.self), text.unicodeScalars.count == 1 else { return nil }
+    guard let text = String(validating: bytes, as: UTF8.self), text.unicodeScalars.count == 1 else {
+        return nil
+    }
     return text.unicodeScalars.first
 }
 

@@ -10,15 +10,11 @@ private struct Row {
     var note = ""
 }
 
-private let number = Column<Row>("PID", width: 6, key: "pid") { $0.integer($1.number) }
-private let rightNumber = Column<Row>("FD", width: 4, .right, key: "fd") { $0.integer($1.number) }
-private let name = Column<Row>("COMM", width: 5, key: "comm") { $0.text($1.name) }
-private let note = Column<Row>("PATH", width: 10, key: "path") { $0.text($1.note) }
-
-// Columns are immutable; the compiler cannot know it of their closures.
-extension Column: @retroactive @unchecked Sendable {}
-
 @Suite struct TableTests {
+    private let number = Column<Row>("PID", width: 6, key: "pid") { $0.integer($1.number) }
+    private let rightNumber = Column<Row>("FD", width: 4, .right, key: "fd") { $0.integer($1.number) }
+    private let name = Column<Row>("COMM", width: 5, key: "comm") { $0.text($1.name) }
+    private let note = Column<Row>("PATH", width: 10, key: "path") { $0.text($1.note) }
     private let writer = ByteWriter()
 
     private func text(_ columns: [Column<Row>], _ row: Row) -> String {
@@ -99,7 +95,9 @@ extension Column: @retroactive @unchecked Sendable {}
     }
 
     @Test func jsonHasItsOwnFields() {
-        #expect(json([name], Row(number: 3, name: "x"), fields: [number, name]) == #"{"pid":3,"comm":"x"}"# + "\n")
+        #expect(
+            json([name], Row(number: 3, name: "x"), fields: [number, name]) == #"{"pid":3,"comm":"x"}"# + "\n"
+        )
         Table([name], fields: [number, name], json: false).write(Row(number: 3, name: "x"), to: writer)
         #expect(writer.text.hasSuffix("\nx\n"))
     }
@@ -125,7 +123,9 @@ extension Column: @retroactive @unchecked Sendable {}
                 == #"{"octal":524288,"mode":420,"none":null,"word":null,"big":18446744073709551615}"# + "\n")
     }
 
-    @Test(arguments: [([], "[]"), (["a"], #"["a"]"#), (["a", "b\"", ""], #"["a","b\"",""]"#)] as [([String], String)])
+    @Test(
+        arguments: [([], "[]"), (["a"], #"["a"]"#), (["a", "b\"", ""], #"["a","b\"",""]"#)]
+            as [([String], String)])
     func arrays(items: [String], output: String) {
         let column = Column<Row>("", key: "list") { cell, _ in cell.array(items) }
         #expect(json([column], Row()) == #"{"list":"# + output + "}\n")

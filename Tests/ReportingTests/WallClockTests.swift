@@ -26,11 +26,12 @@ private let zoneSeconds: Int64 = {
             .joined(separator: ":")
     }
 
-    @Test(arguments: [
-        (4_102_444_800, "05:45:00"),  // 2100-01-01
-        (4_102_444_799, "05:44:59"), (4_102_510_499, "23:59:59"), (4_102_510_500, "00:00:00"),
-        (4_102_488_000, "17:45:00"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (4_102_444_800, "05:45:00"),  // 2100-01-01
+            (4_102_444_799, "05:44:59"), (4_102_510_499, "23:59:59"), (4_102_510_500, "00:00:00"),
+            (4_102_488_000, "17:45:00"),
+        ] as [(Int64, String)])
     func timesOfDayAreLocal(unix: Int64, text: String) throws {
         #expect(expected(unixSeconds: unix) == text)
         var clock = WallClock()

@@ -207,7 +207,8 @@ private struct Trouble: Error {}
 
     @Test func aReaderOfOutputThatLeavesEndsTheLoop() throws {
         var ends: [Int32] = [-1, -1]
-        try #require(pipe2(&ends, O_CLOEXEC) == 0)
+        try #require(pipe(&ends) == 0)
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[1]) }
         try withLoop(output: ends[1]) { loop in
             try loop.schedule(seconds: 0.001, repeating: false) { close(ends[0]) }

@@ -53,7 +53,8 @@ private let objectNames = ObjectImage.all.map(\.name)
     @Test(arguments: objectNames)
     func everyProgramHasAKnownHook(name: String) throws {
         let known = [
-            "tp_btf/", "raw_tp/", "tracepoint/", "tp/", "perf_event", "uprobe", "uretprobe", "kprobe", "kretprobe",
+            "tp_btf/", "raw_tp/", "tracepoint/", "tp/", "perf_event", "uprobe", "uretprobe", "kprobe",
+            "kretprobe",
             "fentry/", "fexit/", "iter/", "iter.s/", "usdt",
         ]
         let programs = try ObjectLayout.programs(of: ObjectImage.named(name))
@@ -124,8 +125,12 @@ private let objectNames = ObjectImage.all.map(\.name)
         // Were a call renamed, the tests above would have nothing to test.
         let names = try SourceNames()
         func found(_ uses: Set<SourceNames.Use>) -> Set<String> { Set(uses.map(\.name)) }
-        #expect(found(names.programs).isSuperset(of: ["syscall_return_raw", "syscall_return", "follow_fork"]))
-        #expect(found(names.maps).isSuperset(of: ["filter_processes", "filter_cgroup", "io_uring_pending", "events"]))
+        #expect(
+            found(names.programs).isSuperset(of: ["syscall_return_raw", "syscall_return", "follow_fork"]))
+        #expect(
+            found(names.maps).isSuperset(of: [
+                "filter_processes", "filter_cgroup", "io_uring_pending", "events",
+            ]))
         #expect(found(names.variables).isSuperset(of: ["task_filter", "opensnoop_config", "event_channel"]))
         #expect(found(names.decoded).isSuperset(of: ["open_event"]))
     }

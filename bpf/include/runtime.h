@@ -28,7 +28,7 @@ enum task_filter_flag {
 	FILTER_THREAD = 1 << 1, /* thread ID is in filter_threads */
 	FILTER_USER = 1 << 2,
 	FILTER_COMM = 1 << 3,
-	FILTER_CGROUP = 1 << 4, /* in the cgroup of filter_cgroup[0], or below it */
+	FILTER_CGROUP = 1 << 4, /* in the cgroup with this ID, or below it */
 	FILTER_MOUNT_NAMESPACE = 1 << 5,
 };
 
@@ -36,6 +36,7 @@ enum task_filter_flag {
 #define FILTER_COMM_CODES 256
 
 struct task_filter {
+	__u64 cgroup; /* ID in the v2 hierarchy: the inode number of its directory */
 	__u32 flags; /* enum task_filter_flag */
 	__u32 self; /* our own process: never an event */
 	__u32 user;

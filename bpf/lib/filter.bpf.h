@@ -24,13 +24,6 @@ struct {
 	__type(value, __u8);
 } filter_threads SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} filter_cgroup SEC(".maps");
-
 #define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
 /* A task's number in the PID namespace with this inode number; 0 if it has none there. */
@@ -70,12 +63,20 @@ static __always_inline __u64 current_ids(void)
 	       number_in_namespace(task, task_filter.pid_namespace);
 }
 
-static __always_inline bool comm_matches(void)
+/* thread_number() is to process_number() what gettid() is to getpid(). */
+static __always_inline __u32 thread_number(struct task_struct *task)
+{
+	if (task_filter.pid_namespace)
+		return number_in_namespace(task, task_filter.pid_namespace);
+	return BPF_CORE_READ(task, pid);
+}
+
+static __always_inline bool comm_matches(struct task_struct *task)
 {
 	char comm[TASK_COMM_BYTES] = {};
 	__u32 matched = 0, found = 0;
 
-	bpf_get_current_comm(comm, sizeof(comm));
+	BPF_CORE_READ_STR_INTO(&comm, task, comm);
 	for (int i = 0; i < TASK_COMM_BYTES; i++) {
 		matched = (matched << 1 | 1) & task_filter.comm_positions[(__u8)comm[i]];
 		found |= matched & task_filter.comm_accept;
@@ -83,37 +84,63 @@ static __always_inline bool comm_matches(void)
 	return found;
 }
 
-/* Whether the current task, with these IDs, is one to report. Cheap tests first. */
-static __always_inline bool current_task_wanted(__u64 ids)
+#define CGROUP_DEPTH 32 /* more levels than anybody nests */
+
+/* The cgroup v2 that a task is in. */
+static __always_inline __u64 cgroup_id(struct task_struct *task)
 {
-	__u32 flags = task_filter.flags, process = ids >> 32, thread = ids;
-	struct task_struct *task;
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+static __always_inline bool in_cgroup(struct task_struct *task, __u64 wanted)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct cgroup_subsys_state *parent;
+
+	for (int level = 0; level < CGROUP_DEPTH; level++) {
+		if (BPF_CORE_READ(cgroup, kn, id) == wanted)
+			return true;
+		parent = BPF_CORE_READ(cgroup, self.parent);
+		if (!parent)
+			return false;
+		cgroup = BPF_CORE_READ(parent, cgroup);
+	}
+	return false;
+}
+
+/* Whether a task with these IDs is one to report. Cheap tests first. */
+static __always_inline bool task_wanted(struct task_struct *task, __u32 process, __u32 thread)
+{
+	__u32 flags = task_filter.flags;
+	bool wanted = !(flags & (FILTER_PROCESS | FILTER_THREAD));
 
 	if (process == task_filter.self || !process)
 		return false;
-	if (flags & FILTER_PROCESS && flags & FILTER_THREAD) {
-		if (!bpf_map_lookup_elem(&filter_processes, &process) &&
-		    !bpf_map_lookup_elem(&filter_threads, &thread))
-			return false;
-	} else if (flags & FILTER_PROCESS) {
-		if (!bpf_map_lookup_elem(&filter_processes, &process))
-			return false;
-	} else if (flags & FILTER_THREAD) {
-		if (!bpf_map_lookup_elem(&filter_threads, &thread))
-			return false;
-	}
-	if (flags & FILTER_USER && (__u32)bpf_get_current_uid_gid() != task_filter.user)
+	if (flags & FILTER_PROCESS && bpf_map_lookup_elem(&filter_processes, &process))
+		wanted = true;
+	if (flags & FILTER_THREAD && !wanted && bpf_map_lookup_elem(&filter_threads, &thread))
+		wanted = true;
+	if (!wanted)
 		return false;
-	if (flags & FILTER_COMM && !comm_matches())
+	if (flags & FILTER_USER && BPF_CORE_READ(task, cred, uid.val) != task_filter.user)
 		return false;
-	if (flags & FILTER_CGROUP && bpf_current_task_under_cgroup(&filter_cgroup, 0) != 1)
+	if (flags & FILTER_COMM && !comm_matches(task))
 		return false;
-	if (flags & FILTER_MOUNT_NAMESPACE) {
-		task = (struct task_struct *)bpf_get_current_task();
-		if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != task_filter.mount_namespace)
-			return false;
-	}
+	if (flags & FILTER_CGROUP && !in_cgroup(task, task_filter.cgroup))
+		return false;
+	if (flags & FILTER_MOUNT_NAMESPACE &&
+	    BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != task_filter.mount_namespace)
+		return false;
 	return true;
+}
+
+static __always_inline bool current_task_wanted(__u64 ids)
+{
+	struct task_struct *task = NULL;
+
+	if (task_filter.flags & ~(__u32)(FILTER_PROCESS | FILTER_THREAD))
+		task = (struct task_struct *)bpf_get_current_task();
+	return task_wanted(task, ids >> 32, ids);
 }
 
 extern struct event_channel event_channel;

@@ -95,6 +95,44 @@ struct pid {
 	struct upid numbers[1];
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct cfs_bandwidth {
+	__u64 quota;
+	__u64 throttled_time;
+};
+
+struct task_group {
+	struct task_group *parent;
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
 struct signal_struct {
 	struct {
 		int counter;
@@ -116,6 +154,13 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	struct cred *cred;
+	struct css_set *cgroups;
+	unsigned int __state;
+	int prio;
+	unsigned int policy;
+	struct task_group *sched_task_group;
+	char comm[16];
 };
 
 struct filename {
