@@ -26,6 +26,18 @@ package struct WallClock {
     /// Nanoseconds since 1970 (UTC) of a CLOCK_MONOTONIC time in nanoseconds.
     package func unixNanoseconds(_ monotonic: UInt64) -> Int64 { Int64(clamping: monotonic) &+ offset }
 
+    private static var monotonicNow: UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(max(0, nanoseconds(now)))
+    }
+
+    /// Nanoseconds since 1970 (UTC) of this moment.
+    package var nowUnixNanoseconds: Int64 { unixNanoseconds(Self.monotonicNow) }
+
+    /// HH:MM:SS of this moment in local time.
+    package mutating func nowTimeOfDay() -> String { timeOfDay(Self.monotonicNow) }
+
     /// HH:MM:SS in local time.
     package mutating func timeOfDay(_ monotonic: UInt64) -> String {
         let second = Int(unixNanoseconds(monotonic) / 1_000_000_000)

@@ -58,12 +58,15 @@ package struct Check: ParsableCommand {
     private static func machine(missing: [String]) -> [Finding] {
         var system = utsname()
         uname(&system)
-        let release = withUnsafeBytes(of: system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let release = withUnsafeBytes(of: system.release) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
         return [
             Finding(kind: "kernel", name: "Linux \(release)", answer: "yes", remark: ""),
             Finding(
                 kind: "privilege", name: "CAP_BPF and CAP_PERFMON", answer: missing.isEmpty ? "yes" : "no",
-                remark: missing.isEmpty ? "" : "missing: \(missing.joined(separator: ", ")); run it with sudo"),
+                remark: missing.isEmpty ? "" : "missing: \(missing.joined(separator: ", ")); run it with sudo"
+            ),
             limit(
                 "kernel.kptr_restrict", in: "/proc/sys/kernel/kptr_restrict", stands: { $0 < 2 },
                 remark: "kernel functions stay without names: sysctl kernel.kptr_restrict=1"),
@@ -79,7 +82,8 @@ package struct Check: ParsableCommand {
         else { return nil }
         let good = stands(value)
         return Finding(
-            kind: "limit", name: "\(name) = \(value)", answer: good ? "yes" : "no", remark: good ? "" : remark)
+            kind: "limit", name: "\(name) = \(value)", answer: good ? "yes" : "no", remark: good ? "" : remark
+        )
     }
 
     private static func lockdown() -> Finding? {
@@ -95,9 +99,11 @@ package struct Check: ParsableCommand {
         if feature.isThere { return Finding(kind: "feature", name: feature.title, answer: "yes", remark: "") }
         if feature.needsPrivilege && !privileged {
             return Finding(
-                kind: "feature", name: feature.title, answer: "unknown", remark: "trying it needs the capabilities")
+                kind: "feature", name: feature.title, answer: "unknown",
+                remark: "trying it needs the capabilities")
         }
-        return Finding(kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
+        return Finding(
+            kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
     }
 
     private static func finding(_ command: any TracingCommand.Type) -> Finding {

@@ -58,6 +58,9 @@ package struct TargetOptions: ParsableArguments {
         transform: parseComm)
     package var comm: String?
 
+    /// Set by commands whose own option asks for names that begin with the text.
+    package var commIsPrefix = false
+
     @Option(
         name: .customLong("cgroup"),
         help: ArgumentHelp(
@@ -83,6 +86,13 @@ package struct TargetOptions: ParsableArguments {
     package var command: [String] = []
 
     package init() {}
+
+    /// Takes over a command's own spelling of --cgroup.
+    mutating func setCgroup(_ path: String?) throws {
+        guard let path else { return }
+        guard cgroup == nil else { throw ValidationError("-c and --cgroup mean the same: give one of them.") }
+        cgroup = path
+    }
 }
 
 /// The user filter, apart from the others because commands of BCC differ in its short name.

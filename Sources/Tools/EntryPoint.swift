@@ -32,7 +32,8 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
             return 0
         }
         writeError(
-            "\(messageName(name, arguments)): \(usageSentence(command.message(for: error))) (--help shows the options)")
+            "\(messageName(name, arguments)): \(usageSentence(command.message(for: error))) (--help shows the options)"
+        )
         return status.rawValue
     }
 }
@@ -50,7 +51,8 @@ private func usageSentence(_ message: String) -> String {
     // "The value 'abc' is invalid for '-p <pid,…>': REASON"
     let line = message.split(separator: "\n").first.map(String.init) ?? message
     let sentence = line.hasSuffix(".") ? String(line.dropLast()) : line
-    guard let start = offset(of: " is invalid for '", in: sentence), let end = offset(of: ">': ", in: sentence)
+    guard let start = offset(of: " is invalid for '", in: sentence),
+        let end = offset(of: ">': ", in: sentence)
     else { return sentence }
     let option = sentence.utf8.dropFirst(start + 17).prefix { $0 != 32 }
     return "\(Substring(option)): \(Substring(sentence.utf8.dropFirst(end + 4)))"

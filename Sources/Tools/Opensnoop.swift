@@ -66,15 +66,15 @@ package struct Opensnoop: TracingCommand {
         object.setConstant("opensnoop_config", to: config)
         try choosePrograms(object, session)
         let printer = OpenPrinter(display, json: common.json, path: selection.path)
-        try session.stream(
-            object, of: "opens", ready: { try printer.heading(session.output) },
+        let loaded = try session.load(object)
+        try session.run(
+            loaded, of: "opens", ready: { try printer.heading(session.output) },
             record: { try printer.print($0, to: session.output) })
     }
 
     private func choosePrograms(_ object: borrowing OpenObject, _ session: Session) throws {
         // Megabytes: gone again before libbpf reads them for itself.
         let kernel = try session.kernelTypes()
-        object.disable(kernel.isNative ? "syscall_return_raw" : "syscall_return")
         if let reason = Self.chooseIOUringPrograms(object, kernel) {
             session.explain(reason)
             try object.resize("io_uring_pending", to: 1)

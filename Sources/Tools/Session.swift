@@ -41,14 +41,24 @@ package final class Session {
     /// Types of the running kernel, from it or from `--btf`.
     func kernelTypes() throws -> KernelTypes { try KernelTypes(path: common.btf) }
 
-    /// Opens an embedded object with the filters and sizes that the common options ask for.
+    /// Opens an embedded object with the filters, sizes and program variants that the options and this kernel ask
+    /// for.
     func open(_ image: String) throws -> OpenObject {
+        try KernelTypes.require(path: common.btf)
         let object = try OpenObject(ObjectImage.named(image), btf: common.btf)
+        object.chooseVariants(native: KernelTypes.areNative)
         try filter.configure(object)
         if let size = common.bufferSize {
             try object.resize("events", to: Self.ringBytes(size))
         }
         return object
+    }
+
+    /// Loads an object and fills its filters.
+    func load(_ object: consuming OpenObject) throws -> LoadedObject {
+        let loaded = try object.load()
+        try filter.fill(loaded)
+        return loaded
     }
 
     /// A ring buffer's size must be a power of two and whole pages.
@@ -60,48 +70,53 @@ package final class Session {
         return UInt32(size)
     }
 
-    /// Loads and attaches an object, hands every record to `record`, and returns when the run has ended.
+    /// Attaches an object, hands every record to `record`, and returns when the run has ended.
     ///
     /// - Parameters:
     ///   - what: the events, in the plural, for messages about losses.
     ///   - ready: called once probes are attached: the place for a heading.
-    func stream(
-        _ object: consuming OpenObject, of what: String, ready: () throws -> Void,
-        record: @escaping (RawSpan) throws -> Void
+    ///   - interval: a period in seconds, and what to do each time it is over; at the end of the run it is up to
+    ///     `atEnd` to report what has gathered since.
+    ///   - record: called with each record of the object's ring.
+    ///   - atEnd: called after the last record, with probes detached and the object still there.
+    func run(
+        _ object: LoadedObject, of what: String, ready: () throws -> Void,
+        interval: (seconds: Double, report: () throws -> Void)? = nil,
+        record: @escaping (RawSpan) throws -> Void = { _ in }, atEnd: () throws -> Void = {}
     ) throws {
-        let loaded = try object.load()
-        try filter.fill(loaded)
         var failure: (any Error)?
-        let ring = try EventRing(loaded) { bytes in
+        let ring = try EventRing(object) { bytes in
             guard failure == nil else { return }
             do { try record(bytes) } catch { failure = error }
         }
-        var links = try loaded.attachAll()
+        var links = try object.attachAll()
         if common.dryRun { return }
         try loop.attach(ring)
         var losses = LossReport(what: what, say: say)
         loop.afterRound = { [output] in
             if let failure { throw failure }
             try output.flush()
-            losses.update(Self.losses(ring, skipped: 0))
+            losses.update(Losses(ring.counters))
         }
         try ready()
         try output.flush()
         explain("ready: all probes are attached")
-        try begin()
-        let reason = try loop.run()
-        links.detach()
-        ring.drainAll()
-        if let failure { throw failure }
-        if reason != .outputClosed { try output.flush() }
+        try withoutActuallyEscaping(interval?.report ?? {}) { report in
+            if let interval { try loop.schedule(seconds: interval.seconds, repeating: true, fire: report) }
+            try begin()
+            let reason = try loop.run()
+            loop.cancelTimers()
+            links.detach()
+            ring.drainAll()
+            if let failure { throw failure }
+            if reason != .outputClosed {
+                try atEnd()
+                try output.flush()
+            }
+        }
+        loop.afterRound = {}
         launched?.end()
-        losses.finish(Self.losses(ring, skipped: loaded.skippedRuns()))
-    }
-
-    private static func losses(_ ring: EventRing, skipped: UInt64) -> Losses {
-        let counted = ring.losses
-        return Losses(
-            records: counted.records, state: counted.state, targets: counted.targets, skipped: skipped)
+        losses.finish(Losses(ring.counters, skipped: object.skippedRuns()))
     }
 
     /// Starts what bounds the run, and then the command.
@@ -122,7 +137,19 @@ struct Losses: Equatable {
     var records: UInt64 = 0
     var state: UInt64 = 0
     var targets: UInt64 = 0
+    var keys: UInt64 = 0
     var skipped: UInt64 = 0
+}
+
+extension Losses {
+    /// - Parameter skipped: runs that the kernel left out because the program was running already.
+    init(_ counters: event_channel, skipped: UInt64 = 0) {
+        records = counters.lost_records
+        state = counters.lost_state
+        targets = counters.lost_targets
+        keys = counters.lost_keys
+        self.skipped = skipped
+    }
 }
 
 /// Says on stderr what was lost: as it happens, but no more than once a second, and in total at the end.
@@ -153,6 +180,11 @@ struct LossReport {
         }
         if losses.state > 0 {
             say("\(losses.state) \(what) lost because too many were under way at once")
+        }
+        if losses.keys > 0 {
+            say(
+                "\(losses.keys) \(what) are in no histogram because there were too many: use a larger --max-keys"
+            )
         }
         if losses.skipped > 0 {
             say(

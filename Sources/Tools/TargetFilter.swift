@@ -12,6 +12,7 @@ struct TargetFilter {
     private(set) var threads: [Int32] = []
     private var user: UInt32?
     private var comm: String?
+    private let commIsPrefix: Bool
     /// The inode number of its directory.
     private var cgroup: UInt64?
     private var mountNamespace: UInt64?
@@ -27,6 +28,7 @@ struct TargetFilter {
     init(_ options: TargetOptions, user: UInt32?, proc: ProcFS = ProcFS()) throws {
         self.user = user
         comm = options.comm
+        commIsPrefix = options.commIsPrefix
         follow = options.follow
         for id in options.processes?.ids ?? [] { try addProcess(id, proc) }
         for id in options.threads?.ids ?? [] { try addThread(id, proc) }
@@ -63,7 +65,8 @@ struct TargetFilter {
         }
         guard let mount else {
             throw CommandFailure(
-                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup")
+                "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup"
+            )
         }
         throw CommandFailure("'\(escaped(path))' is no cgroup v2 directory: give one below \(mount)")
     }
@@ -107,6 +110,7 @@ struct TargetFilter {
         }
         if let comm {
             filter.flags |= FILTER_COMM.rawValue
+            filter.comm_prefix = commIsPrefix ? 1 : 0
             filter.comm_accept = 1 << UInt32(comm.utf8.count - 1)
             withUnsafeMutableBytes(of: &filter.comm_positions) { table in
                 let positions = table.assumingMemoryBound(to: UInt16.self)
@@ -140,7 +144,7 @@ struct TargetFilter {
     }
 
     /// Fills the filter's maps of the loaded object.
-    func fill(_ object: borrowing LoadedObject) throws {
+    func fill(_ object: LoadedObject) throws {
         let processMap: HashMap<UInt32, UInt8> = object.map("filter_processes")
         for id in processes { try processMap.set(UInt32(id), to: 1) }
         let threadMap: HashMap<UInt32, UInt8> = object.map("filter_threads")

@@ -17,7 +17,10 @@ package protocol TracingCommand: ParsableCommand {
 extension TracingCommand {
     package var user: UInt32? { nil }
 
-    package func run() throws {
+    package func run() throws { try runTracing() }
+
+    /// What `run` does for a command that has nothing else to offer.
+    func runTracing() throws {
         let name = Self.configuration.commandName ?? String(describing: Self.self).lowercased()
         do {
             let session = try Session(name: name, common: common, targets: targets, user: user)

@@ -96,6 +96,12 @@ package final class EventLoop {
         return true
     }
 
+    /// Forgets all timers, and with them what they would have done.
+    package func cancelTimers() {
+        for descriptor in timers.keys { close(descriptor) }
+        timers = [:]
+    }
+
     /// Whether a signal has come that the loop has not yet seen, because output blocks.
     package var endIsPending: Bool {
         var poll = pollfd(fd: signals, events: Int16(POLLIN), revents: 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CBPFPrograms
+package import CBPFPrograms
 internal import CSupport
 internal import Glibc
 
@@ -35,7 +35,7 @@ package final class EventRing {
     /// - Parameters:
     ///   - object: must outlive the ring.
     ///   - handle: called with each record, which is valid during the call only.
-    package init(_ object: borrowing LoadedObject, handle: @escaping (RawSpan) -> Void) throws(BPFError) {
+    package init(_ object: LoadedObject, handle: @escaping (RawSpan) -> Void) throws(BPFError) {
         self.handle = handle
         descriptor = object.descriptor(ofMap: "events")
         capacity = object.entries(ofMap: "events")
@@ -99,8 +99,5 @@ package final class EventRing {
     }
 
     /// Reads the counters of what could not be delivered.
-    package var losses: (records: UInt64, state: UInt64, targets: UInt64) {
-        let counters = channel.value
-        return (counters.lost_records, counters.lost_state, counters.lost_targets)
-    }
+    package var counters: event_channel { channel.value }
 }

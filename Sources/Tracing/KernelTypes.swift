@@ -6,26 +6,26 @@ internal import Glibc
 /// The running kernel's BTF: which types and tracepoints it has, whatever its version says.
 package struct KernelTypes: ~Copyable {
     private let btf: OpaquePointer
-    /// Whether the kernel itself offers it, which programs of type `tp_btf` need.
-    package let isNative: Bool
-
     package static let nativePath = "/sys/kernel/btf/vmlinux"
+
+    /// Whether the kernel itself offers its types, which programs of type `tp_btf` need.
+    package static var areNative: Bool { access(nativePath, R_OK) == 0 }
+
+    /// That there are types to relocate programs with: the kernel's own, or those of a file.
+    package static func require(path: String?) throws(BPFError) {
+        guard path == nil && !areNative else { return }
+        throw BPFError(
+            "find the types of this kernel (\(nativePath) is missing)", code: 0,
+            advice: "give the file that describes them with --btf PATH, or use a kernel built with "
+                + "CONFIG_DEBUG_INFO_BTF=y")
+    }
 
     /// - Parameter path: a file to use instead of the kernel's own.
     package init(path: String? = nil) throws(BPFError) {
+        try Self.require(path: path)
         apus_release_code_pages()
-        isNative = access(Self.nativePath, R_OK) == 0
-        if let path {
-            let parsed = btf__parse(path, nil)
-            btf = try check(parsed, "read the kernel's BTF from \(path)")
-        } else if isNative {
-            btf = try check(btf__parse(Self.nativePath, nil), "read the kernel's BTF")
-        } else {
-            throw BPFError(
-                "find the types of this kernel (\(Self.nativePath) is missing)", code: 0,
-                advice: "give the file that describes them with --btf PATH, or use a kernel built with "
-                    + "CONFIG_DEBUG_INFO_BTF=y")
-        }
+        let path = path ?? Self.nativePath
+        btf = try check(btf__parse(path, nil), "read the kernel's types from \(path)")
     }
 
     deinit { btf__free(btf) }

@@ -51,6 +51,18 @@ package struct OpenObject: ~Copyable {
         bpf_program__set_autoload(program, false)
     }
 
+    /// Keeps one program of each pair: the one that reads the kernel's structs through pointers that the verifier
+    /// trusts, or the one named `…_raw`, which copies and needs no types from the kernel itself.
+    package func chooseVariants(native: Bool) {
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            let raw = String(cString: bpf_program__name(current)).hasSuffix("_raw")
+            let typed = String(cString: bpf_program__section_name(current)).hasPrefix("tp_btf/")
+            if native ? raw : typed { bpf_program__set_autoload(current, false) }
+            program = bpf_object__next_program(object, current)
+        }
+    }
+
     /// Hands the object to the kernel's verifier.
     ///
     /// - Throws: `BPFError` with the end of the verifier's log.
@@ -104,7 +116,7 @@ package struct OpenObject: ~Copyable {
 }
 
 /// An object whose programs the kernel has accepted.
-package struct LoadedObject: ~Copyable {
+package final class LoadedObject {
     private let object: OpaquePointer
 
     fileprivate init(taking object: OpaquePointer) { self.object = object }
@@ -219,6 +231,25 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
     private let map: OpaquePointer
 
     fileprivate init(_ map: OpaquePointer) { self.map = map }
+
+    /// Calls `body` with every entry. Entries that are added or removed meanwhile may be seen or not.
+    package func forEach(_ body: (Key, UnsafePointer<Value>) throws -> Void) rethrows {
+        // On the heap: a value can be large.
+        let place = UnsafeMutablePointer<Value>.allocate(capacity: 1)
+        let keys = UnsafeMutablePointer<Key>.allocate(capacity: 2)
+        defer {
+            place.deallocate()
+            keys.deallocate()
+        }
+        var previous: UnsafeMutablePointer<Key>?
+        while bpf_map__get_next_key(map, previous, keys + 1, MemoryLayout<Key>.size) == 0 {
+            keys[0] = keys[1]
+            previous = keys
+            let found = bpf_map__lookup_elem(
+                map, keys, MemoryLayout<Key>.size, place, MemoryLayout<Value>.size, 0)
+            if found == 0 { try body(keys[0], place) }
+        }
+    }
 
     package func set(_ key: Key, to value: Value) throws(BPFError) {
         var key = key

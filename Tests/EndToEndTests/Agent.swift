@@ -90,6 +90,7 @@ final class Agent {
     }
 
     /// A new thread for each, waiting; returns their IDs.
+    @discardableResult
     func startThreads(_ count: Int) throws -> [Int32] {
         try tell("threads", count).split(separator: " ").compactMap { Int32($0) }
     }

@@ -119,7 +119,7 @@ extension EndToEnd {
         @Test func theColumnsOfTheTable() throws {
             let agent = try Agent()
             let options = ["-T", "-U", "-P", "--print-tid", "-e"]
-            let missing = "/apus-missing-\(UUID().uuidString)"
+            let missing = "/apus-\(UUID().uuidString)/missing"
             let outcome = try trace(options + ["-p", agent.process], sentinel: agent.sentinel, json: false) {
                 try agent.open(missing, flags: 0o2101, mode: 0o4755)
                 try agent.must("comm", path: "x")

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ErrnoNameTests {
     @Test(arguments: [
         (EPERM, "EPERM"), (ENOENT, "ENOENT"), (EINTR, "EINTR"), (EAGAIN, "EAGAIN"), (EACCES, "EACCES"),
-        (EINVAL, "EINVAL"), (ENAMETOOLONG, "ENAMETOOLONG"), (ELOOP, "ELOOP"), (EOPNOTSUPP, "ENOTSUP"),
+        (EINVAL, "EINVAL"), (ENAMETOOLONG, "ENAMETOOLONG"), (ELOOP, "ELOOP"), (EOPNOTSUPP, "EOPNOTSUPP"),
         (512, "ERESTARTSYS"), (513, "ERESTARTNOINTR"), (514, "ERESTARTNOHAND"),
         (516, "ERESTART_RESTARTBLOCK"),
     ])

@@ -15,6 +15,8 @@ private let zoneSeconds: Int64 = {
 @Suite struct WallClockTests {
     private let second: UInt64 = 1_000_000_000
 
+    init() { _ = zoneSeconds }
+
     /// The monotonic time of a Unix time, which must be after this machine's start.
     private func monotonic(_ clock: WallClock, unix: Int64) throws -> UInt64 {
         try #require(UInt64(exactly: unix - clock.unixNanoseconds(0)))
@@ -39,7 +41,6 @@ private let zoneSeconds: Int64 = {
     }
 
     @Test func theTextChangesWithTheSecondAndBack() throws {
-        _ = zoneSeconds
         var clock = WallClock()
         let start = try monotonic(clock, unix: 4_102_444_800 * 1_000_000_000)
         #expect(clock.timeOfDay(start) == "05:45:00")

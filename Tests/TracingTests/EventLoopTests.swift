@@ -50,7 +50,7 @@ private struct Trouble: Error {}
 // Each test stays on its thread from end to end (no await), which is what a signal sent to a thread needs.
 @Suite(.serialized) struct EventLoopTests {
     @Test func aTimerFiresAndEndsTheLoop() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             var fired = 0
             try loop.schedule(seconds: 0.001, repeating: false) {
                 fired += 1
@@ -62,7 +62,7 @@ private struct Trouble: Error {}
     }
 
     @Test func aTimerThatRepeatsFiresAgainAndOneThatDoesNotDoesNot() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             var once = 0
             var often = 0
             try loop.schedule(seconds: 0.001, repeating: false) { once += 1 }
@@ -77,14 +77,14 @@ private struct Trouble: Error {}
     }
 
     @Test func aTimerOfNoTimeFiresToo() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             try loop.schedule(seconds: 0, repeating: false) { loop.stop() }
             #expect(try loop.run() == .requested)
         }
     }
 
     @Test func theEarlierTimerFiresFirst() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             try loop.limit(seconds: 3600)
             try loop.limit(seconds: 0.001)
             #expect(try loop.run() == .duration)
@@ -92,14 +92,14 @@ private struct Trouble: Error {}
     }
 
     @Test func aFailureOfATimerEndsTheLoop() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             try loop.schedule(seconds: 0.001, repeating: true) { throw Trouble() }
             #expect(throws: Trouble.self) { try loop.run() }
         }
     }
 
     @Test func stopBeforeTheStartStillDoesOneRound() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             var rounds = 0
             loop.afterRound = { rounds += 1 }
             loop.stop()
@@ -109,7 +109,7 @@ private struct Trouble: Error {}
     }
 
     @Test func theLastRoundComesAfterTheTimer() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             // What a timer writes at the very end must still be flushed.
             var order: [String] = []
             loop.afterRound = { order.append("round") }
@@ -124,14 +124,14 @@ private struct Trouble: Error {}
     }
 
     @Test func aFailureToFlushEndsTheLoop() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             loop.afterRound = { throw Trouble() }
             #expect(throws: Trouble.self) { try loop.run() }
         }
     }
 
     @Test func theFirstReasonCounts() throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             try loop.schedule(seconds: 0.001, repeating: false) {
                 loop.stop()
                 loop.stop()
@@ -144,7 +144,7 @@ private struct Trouble: Error {}
         let child = try start(["/bin/true"])
         defer { reap(child) }
         waitForEnd(of: child)
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(try loop.watchTarget(child))
             #expect(try loop.run() == .targetsEnded)
         }
@@ -153,7 +153,7 @@ private struct Trouble: Error {}
     @Test func aTargetThatEndsLaterEndsTheLoop() throws {
         let child = try start(["/bin/sleep", "1000"])
         defer { reap(child) }
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(try loop.watchTarget(child))
             try loop.schedule(seconds: 0.001, repeating: false) { kill(child, SIGKILL) }
             #expect(try loop.run() == .targetsEnded)
@@ -169,7 +169,7 @@ private struct Trouble: Error {}
             reap(running)
         }
         waitForEnd(of: ended)
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(try loop.watchTarget(ended))
             #expect(try loop.watchTarget(running))
             try loop.limit(seconds: 0.05)
@@ -180,7 +180,7 @@ private struct Trouble: Error {}
     @Test func aProcessThatIsNotThereCannotBeWatched() throws {
         let limit = try String(contentsOfFile: "/proc/sys/kernel/pid_max", encoding: .utf8)
         let beyond = try #require(Int32(limit.trimmingCharacters(in: .whitespacesAndNewlines))) + 1
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(try loop.watchTarget(beyond) == false)
         }
     }
@@ -200,7 +200,7 @@ private struct Trouble: Error {}
         started.wait()
         defer { finish.signal() }
         try #require(box.id > 0)
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(throws: Never.self) { _ = try loop.watchTarget(box.id) }
         }
     }
@@ -210,7 +210,7 @@ private struct Trouble: Error {}
         try #require(pipe(&ends) == 0)
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[1]) }
-        try withLoop(output: ends[1]) { loop in
+        try withLoop(output: ends[1]) { loop throws in
             try loop.schedule(seconds: 0.001, repeating: false) { close(ends[0]) }
             #expect(try loop.run() == .outputClosed)
         }
@@ -220,7 +220,7 @@ private struct Trouble: Error {}
         let file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)
         try #require(file >= 0)
         defer { close(file) }
-        try withLoop(output: file) { loop in
+        try withLoop(output: file) { loop throws in
             loop.stop()
             #expect(try loop.run() == .requested)
         }
@@ -228,7 +228,7 @@ private struct Trouble: Error {}
 
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
     func aSignalEndsTheLoop(signal: Int32) throws {
-        try withLoop { loop in
+        try withLoop { loop throws in
             #expect(!loop.endIsPending)
             // Only this thread has it blocked: one sent to the process would end the tests.
             pthread_kill(pthread_self(), signal)
@@ -245,7 +245,7 @@ private struct Trouble: Error {}
         ignore.__sigaction_handler.sa_handler = SIG_IGN
         sigaction(SIGINT, &ignore, &before)
         defer { sigaction(SIGINT, &before, nil) }
-        try withLoop { loop in
+        try withLoop { loop throws in
             pthread_kill(pthread_self(), SIGINT)
             #expect(try loop.run() == .signal(SIGINT))
         }

@@ -10,8 +10,6 @@ private let kernelOffersTypes = access(KernelTypes.nativePath, R_OK) == 0
     @Test(.enabled(if: kernelOffersTypes))
     func tracepointsAreCountedByTheirArguments() throws {
         let kernel = try KernelTypes()
-        let native = kernel.isNative
-        #expect(native)
         // The first two as declared in include/trace/events/syscalls.h and sched.h since long.
         let names = ["sys_exit", "sched_process_fork", "no_such_tracepoint", ""]
         let counts = names.map { kernel.tracepointArguments($0) }
@@ -36,6 +34,8 @@ private let kernelOffersTypes = access(KernelTypes.nativePath, R_OK) == 0
     @Test(arguments: ["/no/such/file", "/dev/null", "/"])
     func aFileThatIsNoneIsNamed(path: String) {
         let error = #expect(throws: BPFError.self) { _ = try KernelTypes(path: path) }
-        #expect(error?.description.hasPrefix("cannot read the kernel's BTF from \(path): ") == true)
+        let text = error?.description ?? ""
+        #expect(text.hasPrefix("cannot read the kernel's "))
+        #expect(text.contains(" from \(path): "))
     }
 }

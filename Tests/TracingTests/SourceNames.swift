@@ -7,8 +7,10 @@ struct SourceNames {
     struct Use: Hashable, Sendable, CustomStringConvertible {
         let file: String
         let name: String
-        /// The objects that the file opens; empty for code that works on any object.
+        /// The objects that the file opens.
         let objects: [String]
+        /// Whether every object passes through this file.
+        var isShared: Bool { ["Session.swift", "TargetFilter.swift"].contains(file) }
         var description: String { "\(name) in \(file)" }
     }
 
@@ -41,11 +43,13 @@ struct SourceNames {
             })
     }
 
-    /// Programs that `disable` names, also where it chooses between two.
+    /// Programs that `disable` names: in the call, or in a list of names that it goes through.
     var programs: Set<Use> {
         uses { text in
-            text.matches(of: /\.disable\(([^()]*)\)/).flatMap { call in
-                call.1.matches(of: /"([^"]+)"/).map { String($0.1) }
+            let calls = text.matches(of: /\.disable\(([^()]*)\)/).map { String($0.1) }
+            let lists = text.matches(of: /\[\s*(?:"[a-z0-9_]+",?\s*)+\]/).map { String($0.0) }
+            return (calls + (calls.contains { !$0.contains("\"") } ? lists : [])).flatMap { place in
+                place.matches(of: /"([^"]+)"/).map { String($0.1) }
             }
         }
     }

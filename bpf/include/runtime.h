@@ -21,6 +21,7 @@ struct event_channel {
 	__u64 lost_records; /* records that found the ring full */
 	__u64 lost_state; /* events whose beginning could not be remembered: a map was full */
 	__u64 lost_targets; /* children that --follow could not add: a map was full */
+	__u64 lost_keys; /* durations without a place in the histograms: the map was full */
 };
 
 enum task_filter_flag {
@@ -42,6 +43,8 @@ struct task_filter {
 	__u32 user;
 	__u32 mount_namespace; /* inode number */
 	__u32 pid_namespace; /* inode number of the namespace whose IDs are shown; 0: the initial one */
+	__u32 comm_prefix; /* the name has to begin with the text, not just to hold it */
+	__u32 reserved;
 	__u32 comm_accept; /* the bit that a match of the whole name sets */
 	/* Bit i of entry c: character i of the name is c (the Shift-And search of Baeza-Yates and Gonnet). */
 	__u16 comm_positions[FILTER_COMM_CODES];

@@ -28,4 +28,18 @@ static __always_inline const void *io_open_name(struct io_open *open)
 	return BPF_CORE_READ(open, filename, name);
 }
 
+/* Linux 5.14, commit 2f064a59a11f ("sched: Change task_struct::state"). */
+struct task_struct___pre_v5_14 {
+	volatile long state;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u32 task_state(struct task_struct *task)
+{
+	struct task_struct___pre_v5_14 *old = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return BPF_CORE_READ(task, __state);
+	return BPF_CORE_READ(old, state);
+}
+
 #endif

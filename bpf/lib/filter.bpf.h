@@ -43,6 +43,19 @@ static __always_inline __u32 number_in_namespace(struct task_struct *task, __u32
 	return 0;
 }
 
+/* A task's number in the PID namespace that it lives in itself, and the inode number of that. */
+static __always_inline __u32 own_number(struct task_struct *task, __u32 *namespace)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid number = {};
+
+	if (level <= PID_NAMESPACE_LEVELS)
+		bpf_core_read(&number, sizeof(number), &pid->numbers[level]);
+	*namespace = BPF_CORE_READ(number.ns, ns.inum);
+	return number.nr;
+}
+
 static __always_inline __u32 process_number(struct task_struct *task)
 {
 	if (task_filter.pid_namespace)
@@ -78,7 +91,8 @@ static __always_inline bool comm_matches(struct task_struct *task)
 
 	BPF_CORE_READ_STR_INTO(&comm, task, comm);
 	for (int i = 0; i < TASK_COMM_BYTES; i++) {
-		matched = (matched << 1 | 1) & task_filter.comm_positions[(__u8)comm[i]];
+		matched = (matched << 1 | (!i || !task_filter.comm_prefix)) &
+			  task_filter.comm_positions[(__u8)comm[i]];
 		found |= matched & task_filter.comm_accept;
 	}
 	return found;
