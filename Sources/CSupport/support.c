@@ -56,6 +56,11 @@ int apus_next_signal(int descriptor)
 	return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
+int apus_threadfd_open(pid_t thread)
+{
+	return syscall(SYS_pidfd_open, thread, O_EXCL /* PIDFD_THREAD */);
+}
+
 int apus_perf_event_open(uint32_t type, uint64_t config)
 {
 	struct perf_event_attr attributes = {

@@ -28,8 +28,11 @@ private func nextPiece(_ bytes: UnsafeRawBufferPointer, at index: Int) -> Piece 
 private func mustEscape(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0..<0x20, 0x7f..<0xa0: true  // C0, DEL, C1
-    case 0x061c, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f, 0xfeff, 0xfff9...0xfffb: true
-    case 0xe0000...0xe007f: true  // tags
+    // Default_Ignorable_Code_Point of Unicode without the variation selectors that emoji need, line separators,
+    // and interlinear annotation.
+    case 0xad, 0x034f, 0x061c, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b...0x180f, 0x200b...0x200f: true
+    case 0x2028...0x202e, 0x2060...0x206f, 0x3164, 0xfeff, 0xffa0, 0xfff0...0xfffb: true
+    case 0x1bca0...0x1bca3, 0x1d173...0x1d17a, 0xe0000...0xe0fff: true
     default: false
     }
 }
@@ -44,7 +47,7 @@ private func isPlain(_ text: UnsafeRawBufferPointer, besides special: UInt8) -> 
 
 extension ByteWriter {
     /// Appends foreign text for a person to read: no control character, no invisible or direction-changing one,
-    /// nothing that is not UTF-8 gets through; each becomes an escape as in C (`\n`, `\x1b`, `\u202e`), and a
+    /// nothing that is not UTF-8 gets through; each becomes an escape as in C (`\n`, `\x1b`, `\u202e`; `\x80` and above is a byte that is not UTF-8), and a
     /// backslash is doubled, so that the result can be read back.
     ///
     /// - Returns: the number of characters appended.
@@ -85,7 +88,7 @@ extension ByteWriter {
         case "\n": append("\\n")
         case "\t": append("\\t")
         case "\r": append("\\r")
-        case _ where scalar.value < 0x100:
+        case _ where scalar.value < 0x80:
             append("\\x")
             appendNumber(UInt64(scalar.value), radix: 16, minimumDigits: 2)
         case _ where scalar.value < 0x10000:

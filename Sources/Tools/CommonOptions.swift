@@ -40,14 +40,14 @@ package struct CommonOptions: ParsableArguments {
 /// Which tasks a command looks at. All conditions must hold; processes and threads add up.
 package struct TargetOptions: ParsableArguments {
     @Option(
-        name: [.customShort("p"), .customLong("pid")], parsing: .unconditional,
+        name: [.customShort("p", allowingJoined: true), .customLong("pid")], parsing: .unconditional,
         help: ArgumentHelp(
             "Only these processes; the ID of another thread means that thread.", valueName: "pid,…"),
         transform: parseIDs)
     package var processes: IDList?
 
     @Option(
-        name: [.customShort("t"), .customLong("tid")], parsing: .unconditional,
+        name: [.customShort("t", allowingJoined: true), .customLong("tid")], parsing: .unconditional,
         help: ArgumentHelp("Only these threads.", valueName: "tid,…"),
         transform: parseIDs)
     package var threads: IDList?
@@ -98,7 +98,7 @@ package struct TargetOptions: ParsableArguments {
 /// The user filter, apart from the others because commands of BCC differ in its short name.
 package struct UserOption: ParsableArguments {
     @Option(
-        name: [.customShort("u"), .customLong("uid")], parsing: .unconditional,
+        name: [.customShort("u", allowingJoined: true), .customLong("uid")], parsing: .unconditional,
         help: ArgumentHelp("Only tasks of this user: a number or a name.", valueName: "user"),
         transform: parseUser)
     package var user: UInt32?

@@ -21,7 +21,7 @@ package struct Cpudist: TracingCommand {
         help: "Print a summary below each histogram: the same as --percentiles.")
     package var summary = false
     @Option(
-        name: .customShort("c"),
+        name: .customShort("c", allowingJoined: true),
         help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
     package var cgroup: String?
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
@@ -35,6 +35,7 @@ package struct Cpudist: TracingCommand {
 
     package mutating func validate() throws {
         try targets.setCgroup(cgroup)
+        cgroup = nil
         if summary { histograms.percentiles = true }
     }
 

@@ -43,12 +43,18 @@ package struct Glob: Equatable, Sendable {
             inverted = true
             rest.removeFirst()
         }
-        while let low = rest.popFirst() {
+        let quote = UInt8(ascii: "\\")
+        while var low = rest.popFirst() {
             // As in the shell, a bracket that comes first stands for itself.
             if low == close && !ranges.isEmpty { return .set(ranges, inverted: inverted) }
-            guard rest.first == UInt8(ascii: "-"), let high = rest.dropFirst().first, high != close else {
+            if low == quote, let quoted = rest.popFirst() { low = quoted }
+            guard rest.first == UInt8(ascii: "-"), var high = rest.dropFirst().first, high != close else {
                 ranges.append(low...low)
                 continue
+            }
+            if high == quote, let quoted = rest.dropFirst(2).first {
+                high = quoted
+                rest.removeFirst()
             }
             guard low <= high else {
                 throw ValidationError("the pattern '\(escaped(pattern))' has a range that runs backwards.")

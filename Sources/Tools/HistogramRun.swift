@@ -95,8 +95,7 @@ final class HistogramRun {
             writer.append(clock.nowTimeOfDay())
             writer.append("\n")
         }
-        for (index, entry) in entries.enumerated() {
-            if index > 0 { writer.append("\n") }
+        for entry in entries {
             let title = title(entry)
             if !title.isEmpty {
                 writer.append("\n")

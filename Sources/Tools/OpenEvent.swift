@@ -33,7 +33,11 @@ struct OpenEvent: ~Escapable {
     var failed: Bool { head.result < 0 }
 
     /// The errno of a failed open, 0 for another.
-    var errno: Int32 { failed ? -head.result : 0 }
+    var errno: Int32 { Self.errno(of: head.result) }
+
+    /// The errno that a result stands for, 0 if none (MAX_ERRNO in linux/err.h). A seccomp supervisor can have a
+    /// call return anything.
+    static func errno(of result: Int32) -> Int32 { (-4095 ... -1).contains(result) ? -result : 0 }
 
     /// The call was refused for its length, and what we have is the beginning.
     var pathCut: Bool { path.count == Int(OPEN_PATH_BYTES) - 1 && errno == Self.nameTooLong }

@@ -34,4 +34,13 @@ package enum OpenFlags {
         if full == "O_NDELAY" { return 0o4000 }
         return bits.first { $0.name == full }?.mask
     }
+
+    /// A flag without the bits that it shares with another one: what to look for when filtering.
+    package static func ownBits(_ flag: UInt64) -> UInt64 {
+        switch flag {
+        case 0o20200000: 0o20000000  // O_TMPFILE without O_DIRECTORY
+        case 0o4010000: 0o4000000  // O_SYNC without O_DSYNC
+        default: flag
+        }
+    }
 }

@@ -22,6 +22,9 @@ final class OpenPrinter {
         table = Table(columns.shown(display), fields: columns.fields(display), json: json)
     }
 
+    /// Call once a round of rows: somebody may have set the clock.
+    func synchronizeClock() { clock.wall.synchronize() }
+
     func heading(_ output: Output) throws {
         try output.write { table.writeHeading(to: $0) }
     }
@@ -120,12 +123,14 @@ struct OpenColumns {
     }
 
     private var errorNumber: Column<OpenRow> {
-        Column("ERR", width: 3, .right, key: "errno") { $0.integer(Int64(max(0, -$1.head.result))) }
+        Column("ERR", width: 3, .right, key: "errno") {
+            $0.integer(Int64(OpenEvent.errno(of: $1.head.result)))
+        }
     }
 
     private var errorName: Column<OpenRow> {
         Column("ERROR", key: "error") { cell, row in
-            guard row.head.result < 0, let name = errnoName(-row.head.result) else { return cell.missing() }
+            guard let name = errnoName(OpenEvent.errno(of: row.head.result)) else { return cell.missing() }
             cell.text(name)
         }
     }

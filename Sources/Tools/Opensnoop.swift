@@ -27,16 +27,19 @@ package struct Opensnoop: TracingCommand {
                 throw ValidationError("-n and --comm mean the same: give one of them.")
             }
             targets.comm = name
+            selection.name = nil
         }
         if let seconds = selection.duration {
             guard common.duration == nil else { throw ValidationError("give the duration once.") }
             common.duration = seconds
+            selection.duration = nil
         }
         if let pages = selection.bufferPages {
             guard common.bufferSize == nil else {
                 throw ValidationError("--buffer-pages and --buffer-size mean the same: give one of them.")
             }
             common.bufferSize = UInt64(pages) * 4096
+            selection.bufferPages = nil
         }
         if !selection.exec.isEmpty {
             guard targets.command.isEmpty else { throw ValidationError("give the command to run once.") }
@@ -47,7 +50,7 @@ package struct Opensnoop: TracingCommand {
 
     private var config: opensnoop_config {
         var config = opensnoop_config()
-        for flag in selection.flags {
+        for flag in selection.flags.map(OpenFlags.ownBits) {
             if flag == 0 {
                 config.read_only = 1
             } else {
@@ -69,7 +72,7 @@ package struct Opensnoop: TracingCommand {
         let loaded = try session.load(object)
         try session.run(
             loaded, of: "opens", ready: { try printer.heading(session.output) },
-            record: { try printer.print($0, to: session.output) })
+            record: { try printer.print($0, to: session.output) }, afterRound: printer.synchronizeClock)
     }
 
     private func choosePrograms(_ object: borrowing OpenObject, _ session: Session) throws {
@@ -117,7 +120,9 @@ package struct OpenSelection: ParsableArguments {
     package var failedOnly = false
 
     @Option(
-        name: [.customShort("f"), .customLong("flag-filter"), .customLong("flag_filter")],
+        name: [
+            .customShort("f", allowingJoined: true), .customLong("flag-filter"), .customLong("flag_filter"),
+        ],
         help: ArgumentHelp(
             "Only opens with this flag, such as O_WRONLY; may be repeated: any of them.", valueName: "flag"),
         transform: parseOpenFlag)
@@ -132,17 +137,17 @@ package struct OpenSelection: ParsableArguments {
     package var path: Glob?
 
     @Option(
-        name: [.customShort("n"), .customLong("name")],
+        name: [.customShort("n", allowingJoined: true), .customLong("name")],
         help: ArgumentHelp("The same as --comm.", valueName: "text"), transform: parseComm)
     package var name: String?
 
     @Option(
-        name: .customShort("d"), parsing: .unconditional,
+        name: .customShort("d", allowingJoined: true), parsing: .unconditional,
         help: ArgumentHelp("The same as --duration.", valueName: "seconds"), transform: parseSeconds)
     package var duration: Double?
 
     @Option(
-        name: [.customShort("b"), .customLong("buffer-pages")], parsing: .unconditional,
+        name: [.customShort("b", allowingJoined: true), .customLong("buffer-pages")], parsing: .unconditional,
         help: ArgumentHelp("The same as --buffer-size, in pages of 4096 bytes.", valueName: "pages"),
         transform: parsePages)
     package var bufferPages: UInt32?
@@ -237,6 +242,7 @@ let opensnoopDiscussion = """
     open_by_handle_at are not shown, nor those of io_uring before Linux 6.0, or with \
     IOSQE_CQE_SKIP_SUCCESS. apus does not show its own opens.
 
-    COMPATIBILITY: The options of BCC's opensnoop and of libbpf-tools' are all there, with their short names. \
-    The table is that of libbpf-tools.
+    COMPATIBILITY: The options of BCC's opensnoop and of libbpf-tools' are there with their short names, but for \
+    --callers, and for --cgroupmap and --mntnsmap, in whose place there are --cgroup and --container. The table is \
+    that of libbpf-tools.
     """

@@ -17,7 +17,7 @@ package struct Runqlat: TracingCommand {
     @Flag(name: .customLong("wakeups-only"), help: "Leave out waits after being preempted.")
     package var wakeupsOnly = false
     @Option(
-        name: .customShort("c"),
+        name: .customShort("c", allowingJoined: true),
         help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
     package var cgroup: String?
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
@@ -31,6 +31,7 @@ package struct Runqlat: TracingCommand {
 
     package mutating func validate() throws {
         try targets.setCgroup(cgroup)
+        cgroup = nil
         if byNamespace && intervals.by != BY_NOTHING {
             throw ValidationError("--pidnss excludes -P, -L, --by-cgroup and --by-cpu: give one of them.")
         }

@@ -29,7 +29,7 @@ package struct Runqslower: TracingCommand {
     package var who = false
 
     @Option(
-        name: .customShort("c"),
+        name: .customShort("c", allowingJoined: true),
         help: ArgumentHelp("Only tasks whose name begins with this.", valueName: "comm"), transform: parseComm
     )
     package var commPrefix: String?
@@ -62,6 +62,7 @@ package struct Runqslower: TracingCommand {
             guard targets.comm == nil else { throw ValidationError("give either -c or --comm.") }
             targets.comm = prefix
             targets.commIsPrefix = true
+            commPrefix = nil
         }
         if !histograms.compare.isEmpty { summary = true }
     }
@@ -106,6 +107,7 @@ package struct Runqslower: TracingCommand {
                 if summary { sums.add(event) }
                 try session.output.row(table, event)
             },
+            afterRound: { columns.clock.wall.synchronize() },
             atEnd: {
                 let entries = counting ? KernelHistograms(scale).all(loaded) : []
                 try finish(session, entries: entries, sums: sums, baseline: baseline)

@@ -78,11 +78,13 @@ package final class Session {
     ///   - interval: a period in seconds, and what to do each time it is over; at the end of the run it is up to
     ///     `atEnd` to report what has gathered since.
     ///   - record: called with each record of the object's ring.
+    ///   - afterRound: called after each batch of records that belong together in time.
     ///   - atEnd: called after the last record, with probes detached and the object still there.
     func run(
         _ object: LoadedObject, of what: String, ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
-        record: @escaping (RawSpan) throws -> Void = { _ in }, atEnd: () throws -> Void = {}
+        record: @escaping (RawSpan) throws -> Void = { _ in },
+        afterRound: @escaping () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
         var failure: (any Error)?
         let ring = try EventRing(object) { bytes in
@@ -97,6 +99,7 @@ package final class Session {
             if let failure { throw failure }
             try output.flush()
             losses.update(Losses(ring.counters))
+            afterRound()
         }
         try ready()
         try output.flush()
@@ -124,7 +127,8 @@ package final class Session {
         if let seconds = common.duration { try loop.limit(seconds: seconds) }
         var watched = 0
         for process in filter.processes where try loop.watchTarget(process) { watched += 1 }
-        for thread in filter.threads where try loop.watchTarget(thread) { watched += 1 }
+        for thread in filter.threads
+        where try loop.watchTarget(thread, of: filter.processOfThread[thread]) { watched += 1 }
         output.shouldEnd = { [loop] in loop.endIsPending }
         try launched?.release()
         let chosen = filter.processes.count + filter.threads.count

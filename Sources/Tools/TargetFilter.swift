@@ -10,6 +10,8 @@ internal import Tracing
 struct TargetFilter {
     private(set) var processes: [Int32] = []
     private(set) var threads: [Int32] = []
+    /// The process of each thread that is not its process's first.
+    private(set) var processOfThread: [Int32: Int32] = [:]
     private var user: UInt32?
     private var comm: String?
     private let commIsPrefix: Bool
@@ -41,14 +43,17 @@ struct TargetFilter {
         case .process: processes.append(id)
         case .thread(let group):
             threads.append(id)
+            processOfThread[id] = group
             notes.append("\(id) is a thread of process \(group): tracing that thread only")
         case nil: throw CommandFailure("there is no process \(id): look for the right ID with ps or pgrep")
         }
     }
 
     private mutating func addThread(_ id: Int32, _ proc: ProcFS) throws {
-        guard proc.identity(of: id) != nil else {
-            throw CommandFailure("there is no thread \(id): look for the right ID with ps -eL")
+        switch proc.identity(of: id) {
+        case .process: break
+        case .thread(let group): processOfThread[id] = group
+        case nil: throw CommandFailure("there is no thread \(id): look for the right ID with ps -eL")
         }
         threads.append(id)
     }

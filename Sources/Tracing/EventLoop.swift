@@ -82,14 +82,18 @@ package final class EventLoop {
         try watch(timer, EPOLLIN.rawValue)
     }
 
-    /// Ends the loop once this process and every other watched one has ended.
+    /// Ends the loop once this process or thread and every other watched one has ended.
     ///
+    /// A kernel that cannot watch a thread alone (before Linux 6.9) watches the thread's process instead.
+    ///
+    /// - Parameter process: the thread's process, if `task` is a thread that is not its first.
     /// - Returns: false if it has ended already.
-    package func watchTarget(_ process: Int32) throws(BPFError) -> Bool {
-        let descriptor = apus_pidfd_open(process)
+    package func watchTarget(_ task: Int32, of process: Int32? = nil) throws(BPFError) -> Bool {
+        var descriptor = process == nil ? apus_pidfd_open(task) : apus_threadfd_open(task)
+        if descriptor < 0, errno == EINVAL, let process { descriptor = apus_pidfd_open(process) }
         if descriptor < 0 {
             if errno == ESRCH { return false }
-            throw BPFError("watch process \(process)", code: errno)
+            throw BPFError("watch process \(task)", code: errno)
         }
         targets.insert(descriptor)
         try watch(descriptor, EPOLLIN.rawValue)

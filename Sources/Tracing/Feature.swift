@@ -72,8 +72,10 @@ package enum Feature: String, CaseIterable, Sendable {
         case .functionEntry: Self.tracing("bpf_fentry_test1", apus_btf_kind_func, BPF_TRACE_FENTRY)
         case .kprobes: Self.exists("/sys/bus/event_source/devices/kprobe")
         case .uprobes: Self.exists("/sys/bus/event_source/devices/uprobe")
-        case .softwareClock: Self.counts(PERF_TYPE_SOFTWARE.rawValue, UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue))
-        case .hardwareCycles: Self.counts(PERF_TYPE_HARDWARE.rawValue, UInt64(PERF_COUNT_HW_CPU_CYCLES.rawValue))
+        case .softwareClock:
+            Self.counts(PERF_TYPE_SOFTWARE.rawValue, UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue))
+        case .hardwareCycles:
+            Self.counts(PERF_TYPE_HARDWARE.rawValue, UInt64(PERF_COUNT_HW_CPU_CYCLES.rawValue))
         case .memoryCgroupAccounting:
             // libbpf decides by the same helper, which came with the accounting.
             Self.asked(

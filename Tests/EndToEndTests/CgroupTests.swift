@@ -2,8 +2,8 @@
 import Foundation
 import Testing
 
-/// A cgroup v2 of our own, and some below it; removed with this object, after whoever was in it.
-private final class Cgroup {
+/// A cgroup v2 of our own.
+private struct Cgroup {
     let directory: String
     /// As in /proc/PID/cgroup.
     let path: String
@@ -15,13 +15,14 @@ private final class Cgroup {
         guard mkdir(directory, 0o755) == 0 else { throw HarnessError("mkdir \(directory): \(errno)") }
     }
 
-    deinit {
-        // A process that was just reaped may still be on its way out.
+    /// Whoever was in it must have been reaped, but may still be on its way out.
+    func remove() {
         try? eventually("an empty cgroup") { rmdir(directory) == 0 || errno != EBUSY }
     }
 
     func add(_ agent: Agent) throws {
         let file = open(directory + "/cgroup.procs", O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { throw HarnessError("open \(directory)/cgroup.procs: \(errno)") }
         defer { close(file) }
         let text = agent.process
         guard write(file, text, text.utf8.count) == text.utf8.count else {
@@ -41,12 +42,12 @@ extension EndToEnd {
             }
         }
 
-        /// Declared before the agents, cgroups are removed after them.
-        private struct Host {
+        /// A hierarchy with an agent in each place, named as the place.
+        private final class Host {
             let parent: Cgroup
             let nested: Cgroup
             let sibling: Cgroup
-            let agents: [String: Agent]
+            private(set) var agents: [String: Agent]
 
             init(_ names: (parent: String, sibling: String)) throws {
                 parent = try Cgroup(names.parent)
@@ -60,6 +61,11 @@ extension EndToEnd {
                 if let agent = agents["sibling"] { try sibling.add(agent) }
             }
 
+            deinit {
+                agents = [:]
+                for cgroup in [nested, parent, sibling] { cgroup.remove() }
+            }
+
             /// All agents open a file that is called as they are, in this order.
             func open(in folder: TemporaryFolder) throws {
                 for name in ["sibling", "inside", "root", "nested"] {
@@ -67,7 +73,7 @@ extension EndToEnd {
                 }
             }
 
-            var sentinel: Sentinel { Sentinel { try agents["inside"]?.open($0) } }
+            var sentinel: Sentinel { Sentinel { [self] in try agents["inside"]?.open($0) } }
         }
 
         @Test(arguments: ["directory", "path", "path without slash"])
@@ -84,7 +90,8 @@ extension EndToEnd {
             let outcome = try trace(["--cgroup", argument], sentinel: host.sentinel) {
                 try host.open(in: folder)
             }
-            #expect(try names(outcome, folder) == ["inside", "nested"])
+            let names = try names(outcome, folder)
+            #expect(names == ["inside", "nested"])
             #expect(outcome.end == .exited(0) && outcome.errors.isEmpty)
         }
 
@@ -95,14 +102,16 @@ extension EndToEnd {
             let outcome = try trace(["--cgroup", host.nested.path], sentinel: sentinel) {
                 try host.open(in: folder)
             }
-            #expect(try names(outcome, folder) == ["nested"])
+            let names = try names(outcome, folder)
+            #expect(names == ["nested"])
         }
 
         @Test func theRootMeansAll() throws {
             let folder = try TemporaryFolder()
             let host = try Host((name, name + "-sibling"))
             let outcome = try trace(["--cgroup", "/"]) { try host.open(in: folder) }
-            #expect(try names(outcome, folder) == ["sibling", "inside", "root", "nested"])
+            let names = try names(outcome, folder)
+            #expect(names == ["sibling", "inside", "root", "nested"])
         }
 
         /// Which cgroup a task is in is asked at each open.
@@ -117,7 +126,8 @@ extension EndToEnd {
                 try host.sibling.add(root)
                 try root.open(folder.path("behind"))
             }
-            #expect(try names(outcome, folder) == ["within"])
+            let names = try names(outcome, folder)
+            #expect(names == ["within"])
         }
 
         @Test func theCgroupsPathIsShown() throws {
@@ -139,7 +149,8 @@ extension EndToEnd {
             let outcome = try trace(["--container", String(id.prefix(length))], sentinel: host.sentinel) {
                 try host.open(in: folder)
             }
-            #expect(try names(outcome, folder) == ["inside", "nested"])
+            let names = try names(outcome, folder)
+            #expect(names == ["inside", "nested"])
             #expect(outcome.end == .exited(0) && outcome.errors.isEmpty)
         }
 

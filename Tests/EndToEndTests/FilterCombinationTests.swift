@@ -38,7 +38,8 @@ extension EndToEnd {
                 try agent.must("comm", path: "wanted")
                 try agent.open(folder.path("yes-all"), flags: 1)
             }
-            #expect(try names(outcome, folder) == ["yes-all"])
+            let names = try names(outcome, folder)
+            #expect(names == ["yes-all"])
         }
 
         @Test func aUserOfAProcessThatHasAnother() throws {
@@ -66,7 +67,8 @@ extension EndToEnd {
                 try agent.open(folder.path("own"))
             }
             let rows = try outcome.rows(containing: folder.path + "/")
-            #expect(try names(outcome, folder) == ["fork.1", "fork.2", "fork.3", "fork.4", "own"])
+            let names = try names(outcome, folder)
+            #expect(names == ["fork.1", "fork.2", "fork.3", "fork.4", "own"])
             #expect(rows.map(\.pid) == children + [agent.pid])
             #expect(Array(rows.map(\.ppid).prefix(4)) == [agent.pid] + children.prefix(3))
             #expect(outcome.errors.isEmpty)
@@ -79,7 +81,8 @@ extension EndToEnd {
                 _ = try agent.tell("descend", 2, hexadecimal(folder.path("fork").utf8))
                 try agent.open(folder.path("own"))
             }
-            #expect(try names(outcome, folder) == ["own"])
+            let names = try names(outcome, folder)
+            #expect(names == ["own"])
         }
 
         @Test func childrenAreFollowedThroughExec() throws {
@@ -105,7 +108,8 @@ extension EndToEnd {
             let outcome = try trace(["-p", agent.process, "--follow", "-x"], by: agent) {
                 _ = try agent.tell("descend", 3, hexadecimal(folder.path("fork").utf8))
             }
-            #expect(try names(outcome, folder) == ["fork.1", "fork.3"])
+            let names = try names(outcome, folder)
+            #expect(names == ["fork.1", "fork.3"])
         }
 
         @Test func aThousandChildrenInARow() throws {

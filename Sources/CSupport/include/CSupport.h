@@ -13,6 +13,8 @@
 #include <sys/vfs.h>
 
 int apus_pidfd_open(pid_t pid);
+/* For one thread, whatever becomes of the others (Linux 6.9; before it EINVAL). */
+int apus_threadfd_open(pid_t thread);
 
 /* A disabled event that counts this thread's user mode on any CPU: to find out whether the kind exists. */
 int apus_perf_event_open(uint32_t type, uint64_t config);
