@@ -7,7 +7,7 @@
 #ifndef APUS_SCHED_BPF_H
 #define APUS_SCHED_BPF_H
 
-#include "../include/sched.h"
+#include "../include/scheduler.h"
 
 #define DIRECT true
 #define CHECKED false

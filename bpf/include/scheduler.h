@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the commands that watch the scheduler share with their programs. */
-#ifndef APUS_SCHED_H
-#define APUS_SCHED_H
+#ifndef APUS_SCHEDULER_H
+#define APUS_SCHEDULER_H
 
 #include "histogram.h"
 #include "runtime.h"
