@@ -89,7 +89,9 @@ package final class EventLoop {
     /// - Parameter process: the thread's process, if `task` is a thread that is not its first.
     /// - Returns: false if it has ended already.
     package func watchTarget(_ task: Int32, of process: Int32? = nil) throws(BPFError) -> Bool {
-        var descriptor = process == nil ? apus_pidfd_open(task) : apus_threadfd_open(task)
+        var descriptor = apus_pidfd_open(task)
+        // A thread that is not its process's first is no process: ENOENT, before Linux 6.9 EINVAL.
+        if descriptor < 0, errno == ENOENT || errno == EINVAL { descriptor = apus_threadfd_open(task) }
         if descriptor < 0, errno == EINVAL, let process { descriptor = apus_pidfd_open(process) }
         if descriptor < 0 {
             if errno == ESRCH { return false }

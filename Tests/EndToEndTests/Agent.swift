@@ -43,10 +43,10 @@ final class Agent {
 
     /// Sends a command and returns the answer.
     @discardableResult
-    func tell(_ words: Any...) throws -> String {
+    func tell(_ words: Any..., patience: TimeInterval = Harness.patience) throws -> String {
         guard let commands, let answers else { throw HarnessError("no pipes") }
         try commands.write(words.map { "\($0)" }.joined(separator: " ") + "\n")
-        return try answers.line().trimmingCharacters(in: .whitespaces)
+        return try answers.line(patience: patience).trimmingCharacters(in: .whitespaces)
     }
 
     /// Sends a command that must succeed.

@@ -25,6 +25,10 @@ enum Harness {
         ProcessInfo.processInfo.environment["APUS"]
         ?? packageRoot.appendingPathComponent(".build/debug/apus").path
 
+    /// Whether the executable was built without optimization: ten times slower, and nothing to measure.
+    static let isDebugBuild: Bool = URL(fileURLWithPath: apus).resolvingSymlinksInPath().path.contains(
+        "/debug/")
+
     /// CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON (linux/capability.h).
     static let canTrace: Bool = {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
@@ -116,6 +120,7 @@ final class TemporaryFolder: Sendable {
         let descriptor = open(path(name), O_CREAT | O_WRONLY | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw HarnessError("create \(path(name)): \(errno)") }
         close(descriptor)
+        chmod(path(name), mode)
         return path(name)
     }
 

@@ -46,6 +46,13 @@ final class TracedRun {
 
     func send(_ signal: Int32) { child.send(signal) }
 
+    /// A number that the command behind -- has printed at the end of a line.
+    func number(behind text: String) throws -> Int32? {
+        let lines = String(decoding: try output.contents(), as: UTF8.self).components(separatedBy: "\n")
+        return lines.dropLast().lazy.filter { $0.hasPrefix(text) }
+            .compactMap { Int32($0.dropFirst(text.count)) }.first
+    }
+
     /// Waits for the end, which something else brings about.
     func finish(patience: TimeInterval = Harness.patience) throws -> Outcome {
         let end = child.wait(patience: patience)
