@@ -18,7 +18,7 @@ package struct FoldedStacks: Sendable {
     package init() {}
 
     package func write(_ profile: Profile, to writer: ByteWriter) {
-        try? write(profile) { append in append(writer) }
+        write(profile) { append in append(writer) }
     }
 
     /// Hands over one line after the other, for `Output.write`.
@@ -49,7 +49,8 @@ package struct FoldedStacks: Sendable {
     }
 
     private func rounded(_ value: UInt64) -> UInt64 {
-        let (quotient, remainder) = value.quotientAndRemainder(dividingBy: max(1, divisor))
+        let divisor = max(1, divisor)
+        let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
         return remainder >= divisor - remainder ? quotient + 1 : quotient
     }
 }
