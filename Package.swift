@@ -38,7 +38,10 @@ let package = Package(
         .testTarget(name: "ReportingTests", dependencies: ["Reporting"], swiftSettings: swiftSettings),
         .testTarget(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),
-        .testTarget(name: "ToolsTests", dependencies: ["Tools"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ToolsTests",
+            dependencies: ["Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swiftSettings),
         .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: swiftSettings),
     ]
 )
