@@ -57,7 +57,11 @@ enum Harness {
 
     /// Tests run one at a time, so nothing races for it.
     nonisolated(unsafe) private static var compiled: [String: String] = [:]
-    private static let compiledFolder = Result { try TemporaryFolder() }
+    private static let compiledFolder: Result<TemporaryFolder, any Error> = {
+        // A static variable outlives the tests: its deinit never runs.
+        atexit { _ = try? Finished(["rm", "-rf", Harness.compiledFolder.get().path]) }
+        return Result { try TemporaryFolder() }
+    }()
 
     /// A program of Tests/Programs: built by make, or compiled now.
     static func program(_ name: String, options: [String] = ["-static"]) throws -> String {

@@ -26,7 +26,7 @@ extension EndToEnd {
             NameCase("quotes", Array("a\"b'c`d".utf8), shown: "a\"b'c`d"),
             NameCase("backslash", Array("a\\nb".utf8), shown: "a\\\\nb"),
             NameCase("delete", Array("a\u{7f}b".utf8), shown: "a\\x7fb"),
-            NameCase("C1 as text", Array("a\u{9b}2Jb".utf8), shown: "a\\x9b2Jb"),
+            NameCase("C1 as text", Array("a\u{9b}2Jb".utf8), shown: "a\\u009b2Jb"),
             NameCase("C1 as a byte", [0x61, 0x9b, 0x32, 0x4a], shown: "a\\x9b2J"),
             NameCase("not UTF-8", [0x61, 0xff, 0xfe, 0x62], shown: "a\\xff\\xfeb"),
             NameCase("the end of a character missing", [0x61, 0xe2, 0x82], shown: "a\\xe2\\x82"),
