@@ -105,7 +105,17 @@ static __always_inline bool flags_wanted(__u64 flags)
 	return flags & mask || (opensnoop_config.read_only && (flags & O_ACCMODE) == O_RDONLY);
 }
 
-/* Fills what does not depend on the kind of call. The caller has set call, flags, mode, directory and notes. */
+/* A path that fills the room may end there, or be longer than the kernel accepts. */
+static __always_inline bool path_goes_on(const void *path, bool in_kernel)
+{
+	char last = 0;
+
+	if (in_kernel)
+		return false; /* the kernel has refused longer ones */
+	return !bpf_probe_read_user(&last, 1, path + OPEN_PATH_BYTES - 1) && last;
+}
+
+/* Fills what does not depend on the kind of call. The caller has set flags, mode, directory and notes. */
 static __always_inline void fill(struct open_scratch *at, __u32 slot, __u64 ids, const void *path,
 				 bool in_kernel)
 {
@@ -134,8 +144,10 @@ static __always_inline void fill(struct open_scratch *at, __u32 slot, __u64 ids,
 		event->notes |= OPEN_NOTE_PATH_UNREADABLE;
 		bytes = 1;
 	}
+	if (bytes == OPEN_PATH_BYTES && path_goes_on(path, in_kernel))
+		event->notes |= OPEN_NOTE_PATH_CUT;
 	event->path_bytes = (bytes - 1) & (OPEN_PATH_BYTES - 1);
-	if (opensnoop_config.full_path && at->text[0] != '/')
+	if (opensnoop_config.full_path && event->path_bytes && at->text[0] != '/')
 		add_base(at, slot, task);
 }
 
@@ -219,8 +231,7 @@ static __always_inline void on_return(int call, bool compat, long result, __u64 
 	at = bpf_map_lookup_elem(&scratch, &slot);
 	if (!at)
 		return;
-	at->event.call = call;
-	at->event.notes = notes;
+	at->event.notes = notes | call << OPEN_CALL_SHIFT;
 	at->event.flags = flags;
 	at->event.mode = mode;
 	at->event.directory = directory;
@@ -271,8 +282,7 @@ static __always_inline int io_uring_begun(__u64 request)
 	at = bpf_map_lookup_elem(&scratch, &slot);
 	if (!at)
 		return 0;
-	at->event.call = OPEN_CALL_IO_URING;
-	at->event.notes = 0;
+	at->event.notes = OPEN_CALL_IO_URING << OPEN_CALL_SHIFT;
 	at->event.flags = BPF_CORE_READ(open, how.flags);
 	at->event.mode = BPF_CORE_READ(open, how.mode);
 	at->event.directory = BPF_CORE_READ(open, dfd);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -54,6 +55,19 @@ int apus_next_signal(int descriptor)
 	struct signalfd_siginfo info;
 
 	return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate, int by_frequency)
+{
+	struct perf_event_attr attributes = {
+		.type = type,
+		.size = sizeof(attributes),
+		.config = config,
+		.sample_period = rate,
+		.freq = by_frequency != 0,
+	};
+
+	return syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
 int apus_threadfd_open(pid_t thread)
@@ -138,6 +152,11 @@ int apus_child_release(int gate)
 	} while (got < 0 && errno == EINTR);
 	close(gate);
 	return code;
+}
+
+void apus_read_before_others(void)
+{
+	setpriority(PRIO_PROCESS, 0, -10);
 }
 
 pid_t apus_reap(pid_t child, int *status)

@@ -51,10 +51,25 @@ package struct Cell {
     }
 
     /// Foreign text: escaped for the form.
-    package mutating func text(_ text: UnsafeRawBufferPointer) {
+    ///
+    /// - Returns: whether JSON could hold all of it, as it cannot what is not UTF-8.
+    @discardableResult
+    package mutating func text(_ text: UnsafeRawBufferPointer) -> Bool {
         switch form {
-        case .text: width += writer.appendEscaped(text)
-        case .json: writer.appendJSONString(text)
+        case .text:
+            width += writer.appendEscaped(text)
+            return true
+        case .json: return writer.appendJSONString(text)
+        }
+    }
+
+    /// A word of ours, in quotes where JSON wants them.
+    package mutating func word(_ word: StaticString) {
+        let quoted = form == .json
+        plain { writer in
+            if quoted { writer.append(UInt8(ascii: "\"")) }
+            writer.append(word)
+            if quoted { writer.append(UInt8(ascii: "\"")) }
         }
     }
 

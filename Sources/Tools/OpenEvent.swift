@@ -11,9 +11,6 @@ struct OpenEvent: ~Escapable {
     /// Names of the directory that a relative path starts from, leaf first, each with a zero behind.
     private let base: Range<Int>
 
-    /// ENAMETOOLONG (asm-generic/errno.h).
-    static let nameTooLong: Int32 = 36
-
     private static let headBytes = MemoryLayout<open_event>.size
 
     /// nil if the record is too short for what it announces.
@@ -38,9 +35,6 @@ struct OpenEvent: ~Escapable {
     /// The errno that a result stands for, 0 if none (MAX_ERRNO in linux/err.h). A seccomp supervisor can have a
     /// call return anything.
     static func errno(of result: Int32) -> Int32 { (-4095 ... -1).contains(result) ? -result : 0 }
-
-    /// The call was refused for its length, and what we have is the beginning.
-    var pathCut: Bool { path.count == Int(OPEN_PATH_BYTES) - 1 && errno == Self.nameTooLong }
 
     /// The path to show: joined with the directory it starts from where that was asked for and known.
     func withPath<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
@@ -86,7 +80,7 @@ struct OpenEvent: ~Escapable {
 
     /// The system call, as in its man page.
     var callName: StaticString {
-        switch UInt32(head.call) {
+        switch UInt32(head.notes) >> UInt32(OPEN_CALL_SHIFT) {
         case OPEN_CALL_OPEN.rawValue: "open"
         case OPEN_CALL_CREAT.rawValue: "creat"
         case OPEN_CALL_OPENAT.rawValue: "openat"

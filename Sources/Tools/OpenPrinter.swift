@@ -60,8 +60,28 @@ struct OpenRow {
 
 /// The columns of opensnoop, each declared once.
 struct OpenColumns {
-    let clock: OpenPrinter.Clock
-    let cgroups: CgroupNames
+    /// The JSON of the names of a combination of flags: programs use few, again and again.
+    private final class FlagNameCache {
+        private var known: [UInt64: String] = [:]
+        /// Callers choose the flags: they must not be able to fill our memory.
+        private static let most = 1024
+
+        func json(_ flags: UInt64) -> String {
+            if let text = known[flags] { return text }
+            let text = "[" + OpenFlags.names(flags).map { "\"\($0)\"" }.joined(separator: ",") + "]"
+            if known.count < Self.most { known[flags] = text }
+            return text
+        }
+    }
+
+    private let flagNameCache = FlagNameCache()
+    private let clock: OpenPrinter.Clock
+    private let cgroups: CgroupNames
+
+    init(clock: OpenPrinter.Clock, cgroups: CgroupNames) {
+        self.clock = clock
+        self.cgroups = cgroups
+    }
 
     func shown(_ display: OpenDisplay) -> [Column<OpenRow>] {
         var columns: [Column<OpenRow>] = []
@@ -130,7 +150,8 @@ struct OpenColumns {
 
     private var errorName: Column<OpenRow> {
         Column("ERROR", key: "error") { cell, row in
-            guard let name = errnoName(OpenEvent.errno(of: row.head.result)) else { return cell.missing() }
+            let code = OpenEvent.errno(of: row.head.result)
+            guard code != 0, let name = errnoName(code) else { return cell.missing() }
             cell.text(name)
         }
     }
@@ -140,7 +161,10 @@ struct OpenColumns {
     }
 
     private var flagNames: Column<OpenRow> {
-        Column("FLAG NAMES", key: "flag_names") { $0.array(OpenFlags.names($1.head.flags)) }
+        Column("FLAG NAMES", key: "flag_names") { [flagNameCache] cell, row in
+            let text = flagNameCache.json(row.head.flags)
+            cell.plain { $0.append(text) }
+        }
     }
 
     private var mode: Column<OpenRow> {
@@ -152,7 +176,7 @@ struct OpenColumns {
 
     private var call: Column<OpenRow> {
         Column("CALL", key: "call") { cell, row in
-            cell.text(row.callName.description)
+            cell.word(row.callName)
             cell.alsoField("compat") { json in
                 json.plain {
                     $0.append(
@@ -189,17 +213,22 @@ struct OpenColumns {
 
     private var path: Column<OpenRow> {
         Column("PATH", key: "path") { cell, row in
-            cell.text(row.path)
-            writePathNotes(&cell, row)
+            let faithful = cell.text(row.path)
+            // Few rows have anything to add, and there are many rows.
+            if !faithful || UInt32(row.head.notes) & Self.pathNotes != 0 {
+                writePathNotes(&cell, row, faithful: faithful)
+            }
         }
     }
 
-    private func writePathNotes(_ cell: inout Cell, _ row: borrowing OpenRow) {
+    private static let pathNotes = pathNoteReasons.reduce(0) { $0 | $1.note.rawValue }
+
+    private func writePathNotes(_ cell: inout Cell, _ row: borrowing OpenRow, faithful: Bool) {
         let notes = UInt32(row.head.notes)
         if notes & OPEN_NOTE_PATH_UNREADABLE.rawValue != 0, cell.form == .text { cell.text("[unreadable]") }
         guard cell.form == .json else { return }
         let path = row.path
-        if String(validating: path, as: UTF8.self) == nil {
+        if !faithful {
             cell.alsoField("path_hex") { json in
                 json.plain { writer in
                     writer.append(UInt8(ascii: "\""))
@@ -212,17 +241,15 @@ struct OpenColumns {
         if !reasons.isEmpty { cell.alsoField("incomplete") { $0.array(reasons) } }
     }
 
+    private static let pathNoteReasons: [(note: open_note, reason: String)] = [
+        (OPEN_NOTE_PATH_UNREADABLE, "path unreadable"), (OPEN_NOTE_BASE_CUT, "directory too long"),
+        (OPEN_NOTE_BASE_UNREACHABLE, "directory outside the caller's root"),
+        (OPEN_NOTE_BASE_DELETED, "directory deleted"), (OPEN_NOTE_HOW_UNREADABLE, "flags unreadable"),
+        (OPEN_NOTE_PATH_CUT, "path longer than the kernel accepts"),
+    ]
+
     private func incompleteReasons(_ row: borrowing OpenRow) -> [String] {
-        let named: [(open_note, String)] = [
-            (OPEN_NOTE_PATH_UNREADABLE, "path unreadable"), (OPEN_NOTE_BASE_CUT, "directory too long"),
-            (OPEN_NOTE_BASE_UNREACHABLE, "directory outside the caller's root"),
-            (OPEN_NOTE_BASE_DELETED, "directory deleted"), (OPEN_NOTE_HOW_UNREADABLE, "flags unreadable"),
-        ]
         let notes = UInt32(row.head.notes)
-        var reasons = named.filter { notes & $0.0.rawValue != 0 }.map { $0.1 }
-        if row.head.path_bytes == OPEN_PATH_BYTES - 1, row.head.result == -OpenEvent.nameTooLong {
-            reasons.append("path longer than the kernel accepts")
-        }
-        return reasons
+        return Self.pathNoteReasons.filter { notes & $0.note.rawValue != 0 }.map(\.reason)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CBPFPrograms
+internal import CSupport
 internal import Glibc
 internal import Processes
 package import Reporting
@@ -94,6 +95,8 @@ package final class Session {
         var links = try object.attachAll()
         if common.dryRun { return }
         try loop.attach(ring)
+        // The command to run has been forked by now and keeps its own priority.
+        apus_read_before_others()
         var losses = LossReport(what: what, say: say)
         loop.afterRound = { [output] in
             if let failure { throw failure }

@@ -117,7 +117,7 @@ package struct OpenObject: ~Copyable {
 
 /// An object whose programs the kernel has accepted.
 package final class LoadedObject {
-    private let object: OpaquePointer
+    fileprivate let object: OpaquePointer
 
     fileprivate init(taking object: OpaquePointer) { self.object = object }
 
@@ -128,7 +128,8 @@ package final class LoadedObject {
         var links = Links()
         var program = bpf_object__next_program(object, nil)
         while let current = program {
-            if bpf_program__fd(current) >= 0 {
+            // Programs of perf events are attached to events that somebody has to open first.
+            if bpf_program__fd(current) >= 0, bpf_program__type(current) != BPF_PROG_TYPE_PERF_EVENT {
                 let name = String(cString: bpf_program__name(current))
                 links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
             }
@@ -180,6 +181,18 @@ package final class LoadedObject {
             program = bpf_object__next_program(object, current)
         }
         return total
+    }
+}
+
+extension LoadedObject {
+    /// Attaches a program to a perf event, whose descriptor the link takes over.
+    func attach(_ program: String, toPerfEvent descriptor: Int32) throws(BPFError) -> OpaquePointer {
+        guard let program = bpf_object__find_program_by_name(object, program) else {
+            preconditionFailure("the BPF object has no program \(program)")
+        }
+        let link = bpf_program__attach_perf_event(program, descriptor)
+        if link == nil { close(descriptor) }
+        return try check(link, "attach a BPF program to a perf event")
     }
 }
 

@@ -7,6 +7,8 @@ private struct Late {
     struct Wake {
         let realNs: Int64
         let lateNs: Int64
+        /// For how long it had waited for a CPU since the wake-up before.
+        let waitedNs: Int64
     }
 
     var wakes: [Wake] = []
@@ -15,11 +17,16 @@ private struct Late {
     var runDelayNs: UInt64 = 0
 
     init(_ output: String) throws {
+        var before: Int64 = 0
         for line in output.split(separator: "\n") {
             let words = line.split(separator: " ")
-            if words.first == "wake", words.count == 3, let real = Int64(words[1]), let late = Int64(words[2])
+            if words.first == "wake", words.count == 4, let real = Int64(words[1]),
+                let late = Int64(words[2]),
+                let waited = Int64(words[3])
             {
-                wakes.append(Wake(realNs: real, lateNs: late))
+                // A kernel without schedstat says 0: then lateness has to do.
+                wakes.append(Wake(realNs: real, lateNs: late, waitedNs: waited > 0 ? waited - before : late))
+                before = waited
             } else if words.first == "end", words.count == 4 {
                 fusion = Int(words[1]) ?? 0
                 hog = Int(words[2]) ?? 0
@@ -54,7 +61,7 @@ extension EndToEnd {
             return result
         }
 
-        /// The wait is what the thread saw as its lateness, less what waking costs, and ends when it ran.
+        /// Each wait ends between two wake-ups that the thread itself has noted.
         @Test func everyLateWakeUpIsReportedOnceAndBlamedOnTheHog() throws {
             let program = try Harness.program("late")
             let result = try run(
@@ -65,12 +72,14 @@ extension EndToEnd {
             }
             let woken = waits.filter { $0["kind"] as? String == "woken" }
             #expect(late.wakes.count == 500)
-            // Between 1 and 1.2 ms the two clocks may disagree about which side of the threshold it is.
-            for wake in late.wakes where wake.lateNs > 1_200_000 {
-                let matching = woken.filter { abs(number($0, "time_ns") - wake.realNs) < 1_000_000 }
-                #expect(matching.count == 1, "late by \(wake.lateNs) at \(wake.realNs)")
+            // Far from the threshold, and far from what a second, short wait could add.
+            for (index, wake) in late.wakes.enumerated() where wake.waitedNs > 5_000_000 {
+                let earlier = index > 0 ? late.wakes[index - 1].realNs : 0
+                let matching = woken.filter { number($0, "wait_ns") > 4_000_000 }
+                    .filter { number($0, "time_ns") > earlier && number($0, "time_ns") <= wake.realNs }
+                #expect(matching.count == 1, "waited \(wake.waitedNs) before \(wake.realNs)")
             }
-            #expect(woken.count <= late.wakes.filter { $0.lateNs > 1_000_000 }.count)
+            #expect(woken.count <= late.wakes.filter { $0.waitedNs > 900_000 }.count)
             #expect(woken.count > 400)
             let blamed = waits.filter { firstRunner($0) == "hog_thread" }.count
             #expect(Double(blamed) >= 0.95 * Double(waits.count))
@@ -100,7 +109,7 @@ extension EndToEnd {
             let waits = try objects(result.text, type: "wait").filter {
                 number($0, "tid") == Int64(late.fusion)
             }
-            let expected = late.wakes.filter { $0.lateNs > 1_200_000 }.count
+            let expected = late.wakes.filter { $0.waitedNs > 1_200_000 }.count
             #expect(expected > 100)
             #expect(Double(waits.count) >= 0.99 * Double(expected))
             #expect(!result.errors.contains("lost"))

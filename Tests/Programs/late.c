@@ -6,8 +6,10 @@
  * Both threads are pinned to one CPU and wake every 20 ms at the same moments.
  * hog_thread has a real-time priority and burns 10 ms each time, so that
  * fusion_thread, which is ordinary, gets the CPU 10 ms after it woke. Each of
- * its wake-ups is a line "wake REALTIME_NS LATENESS_NS"; the last line gives
- * IDs, and what the kernel's own accounting says the thread has waited.
+ * its wake-ups is a line "wake REALTIME_NS LATENESS_NS WAITED_NS", where the
+ * last is the kernel's own account of what the thread has waited for a CPU so
+ * far: lateness has other causes too, such as a virtual machine that stands
+ * still. The last line gives IDs, and that account at the end.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -29,6 +31,7 @@ static int cpu;
 static long hog_thread, fusion_thread;
 static struct {
 	long real_ns, late_ns;
+	unsigned long waited_ns; /* in all, by the kernel's accounting */
 } wakes[MOST_WAKES];
 
 static long now_ns(clockid_t clock)
@@ -78,17 +81,6 @@ static void *burn(void *unused)
 	return unused;
 }
 
-static void *wake(void *unused)
-{
-	fusion_thread = begin("fusion_thread");
-	for (long i = 1; i <= periods; i++) {
-		sleep_until(start_ns() + i * PERIOD_NS);
-		wakes[i - 1].late_ns = now_ns(CLOCK_MONOTONIC) - (start_ns() + i * PERIOD_NS);
-		wakes[i - 1].real_ns = now_ns(CLOCK_REALTIME);
-	}
-	return unused;
-}
-
 static unsigned long run_delay_ns(long thread)
 {
 	unsigned long ran, waited = 0;
@@ -102,6 +94,18 @@ static unsigned long run_delay_ns(long thread)
 	if (file)
 		fclose(file);
 	return waited;
+}
+
+static void *wake(void *unused)
+{
+	fusion_thread = begin("fusion_thread");
+	for (long i = 1; i <= periods; i++) {
+		sleep_until(start_ns() + i * PERIOD_NS);
+		wakes[i - 1].late_ns = now_ns(CLOCK_MONOTONIC) - (start_ns() + i * PERIOD_NS);
+		wakes[i - 1].real_ns = now_ns(CLOCK_REALTIME);
+		wakes[i - 1].waited_ns = run_delay_ns(fusion_thread);
+	}
+	return unused;
 }
 
 /* Waits at the end, so that its schedstat can be read while it is there. */
@@ -127,7 +131,8 @@ int main(int argc, char **argv)
 	pthread_join(hog, NULL);
 	pthread_join(fusion, NULL);
 	for (long i = 0; i < periods; i++)
-		printf("wake %ld %ld\n", wakes[i].real_ns, wakes[i].late_ns);
+		printf("wake %ld %ld %lu\n", wakes[i].real_ns, wakes[i].late_ns,
+		       wakes[i].waited_ns);
 	printf("end %ld %ld %lu\n", fusion_thread, hog_thread, delay);
 	return 0;
 }

@@ -177,7 +177,7 @@ private let fixedZone: Void = {
     @Test func jsonOfAFailureNamesIt() throws {
         var record = failure
         record.head.directory = 5
-        record.head.call = UInt8(OPEN_CALL_OPENAT2.rawValue)
+        record.setCall(OPEN_CALL_OPENAT2)
         record.note(OPEN_NOTE_COMPAT)
         let object = try object(record)
         #expect(object["fd"] as? Int == -1)
@@ -220,6 +220,8 @@ private let fixedZone: Void = {
     @Test func aPathLongerThanTheKernelAcceptsIsSaidToBe() throws {
         var record = OpenRecord(path: Array(repeating: 97, count: 4095))
         record.head.result = -36
+        #expect(try object(record)["incomplete"] == nil)
+        record.note(OPEN_NOTE_PATH_CUT)
         #expect(try object(record)["incomplete"] as? [String] == ["path longer than the kernel accepts"])
     }
 

@@ -22,7 +22,7 @@ struct OpenRecord {
         head.user = 1000
         head.result = 3
         head.directory = -100
-        head.call = UInt8(OPEN_CALL_OPENAT.rawValue)
+        setCall(OPEN_CALL_OPENAT)
         setComm(Array("cat".utf8))
     }
 
@@ -36,7 +36,12 @@ struct OpenRecord {
         for one in notes { note(one) }
     }
 
-    mutating func note(_ note: open_note) { head.notes |= UInt8(note.rawValue) }
+    mutating func setCall(_ call: open_call) {
+        let shift = UInt16(OPEN_CALL_SHIFT)
+        head.notes = head.notes & (1 << shift - 1) | UInt16(call.rawValue) << shift
+    }
+
+    mutating func note(_ note: open_note) { head.notes |= UInt16(note.rawValue) }
 
     mutating func setComm(_ name: [UInt8]) {
         withUnsafeMutableBytes(of: &head.comm) { bytes in

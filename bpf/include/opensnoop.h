@@ -16,6 +16,8 @@ enum open_call {
 	OPEN_CALL_IO_URING = 4,
 };
 
+#define OPEN_CALL_SHIFT 12
+
 /* open_event.notes */
 enum open_note {
 	OPEN_NOTE_COMPAT = 1 << 0, /* the caller used the 32-bit system call */
@@ -25,6 +27,7 @@ enum open_note {
 	OPEN_NOTE_BASE_UNREACHABLE = 1 << 4, /* they do not lead to the caller's root */
 	OPEN_NOTE_BASE_DELETED = 1 << 5, /* the directory has been removed */
 	OPEN_NOTE_MODE = 1 << 6, /* the call carries a mode (O_CREAT or O_TMPFILE) */
+	OPEN_NOTE_PATH_CUT = 1 << 8, /* the path goes on behind what is sent */
 	OPEN_NOTE_HOW_UNREADABLE = 1 << 7, /* openat2: flags and mode are unknown */
 };
 
@@ -55,8 +58,7 @@ struct open_event {
 	__u16 mode;
 	__u16 path_bytes;
 	__u16 base_bytes;
-	__u8 call; /* enum open_call */
-	__u8 notes; /* enum open_note */
+	__u16 notes; /* enum open_note, and enum open_call from bit OPEN_CALL_SHIFT on */
 	char comm[TASK_COMM_BYTES];
 };
 

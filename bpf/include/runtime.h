@@ -21,6 +21,8 @@ struct event_channel {
 	__u64 lost_records; /* records that found the ring full */
 	__u64 lost_state; /* events whose beginning could not be remembered: a map was full */
 	__u64 lost_targets; /* children that --follow could not add: a map was full */
+	__u64 lost_stacks; /* stacks that found their map full: what counts under them has no frames */
+	__u64 lost_totals; /* counts that found their map full */
 	__u64 lost_keys; /* durations without a place in the histograms: the map was full */
 };
 

@@ -18,6 +18,8 @@ int apus_threadfd_open(pid_t thread);
 
 /* A disabled event that counts this thread's user mode on any CPU: to find out whether the kind exists. */
 int apus_perf_event_open(uint32_t type, uint64_t config);
+/* An event that samples a CPU, every `rate` counts or, if by_frequency, `rate` times a second. */
+int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate, int by_frequency);
 
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);
@@ -32,6 +34,12 @@ int apus_next_signal(int descriptor);
 pid_t apus_child_prepare(char *const argv[], int *gate);
 /* Lets the child go. Returns 0 once the command runs, or the errno of its exec. */
 int apus_child_release(int gate);
+
+/*
+ * Lets us have the CPU before others for the moments in which we read: a load
+ * that fills the machine would otherwise fill the buffer too. Best effort.
+ */
+void apus_read_before_others(void);
 
 /* Reaps a child without waiting. Its ID, 0 if it still runs, -1 on error. */
 pid_t apus_reap(pid_t child, int *status);
