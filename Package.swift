@@ -21,7 +21,8 @@ let package = Package(
         .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf"),
         .target(name: "CSupport"),
         .target(name: "Processes", swiftSettings: swiftSettings),
-        .target(name: "Reporting", dependencies: ["CSupport"], swiftSettings: swiftSettings),
+        .systemLibrary(name: "CZlib"),
+        .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
             dependencies: ["CLibbpf", "CBPFPrograms", "CSupport"],
@@ -35,7 +36,8 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
-        .testTarget(name: "ReportingTests", dependencies: ["Reporting"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
         .testTarget(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),
         .testTarget(

@@ -14,7 +14,9 @@ import Testing
         let bytes: [UInt8] =
             [1, 0, 0, 0, 0, 0, 0, 0] + [2, 0, 0, 0, 0, 0, 0, 0] + [0x42, 0x80, 0, 0, 0, 0, 0, 0]
             + [0x92, 0x10, 0, 0] + [0x93, 0x10, 0, 0] + [17, 0, 0, 0] + [0xe8, 3, 0, 0]
-            + [0xfe, 0xff, 0xff, 0xff] + [0x9c, 0xff, 0xff, 0xff] + [0xa4, 1] + [2, 0] + [0, 0] + [0x40, 0x30]
+            + [0xfe, 0xff, 0xff, 0xff] + [0x9c, 0xff, 0xff, 0xff] + [0xa4, 1] + [2, 0] + [0, 0] + [
+                0x40, 0x30,
+            ]
             + Array("worker/0".utf8) + Array(repeating: 0, count: 8) + Array("/x".utf8)
         let found = decode(bytes) { event in
             #expect(event.head.time_ns == 1)
