@@ -113,6 +113,8 @@ build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 build/bpf/objects.inc: $(BPF_SOURCES) $(HEADERS) Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
+	@# the compiler's module cache looks at this file's time, not at headers that are new in the folder
+	@touch bpf/include/module.modulemap
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
 PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))

@@ -22,6 +22,11 @@ let package = Package(
         .target(name: "CSupport"),
         .target(name: "Processes", swiftSettings: swiftSettings),
         .systemLibrary(name: "CZlib"),
+        // Names of C++ and Swift, compressed symbol tables, openat2.
+        .target(name: "CSymbolization", linkerSettings: [.linkedLibrary("lzma"), .linkedLibrary("stdc++")]),
+        .target(
+            name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "Processes"], exclude: ["DWARF"],
+            swiftSettings: swiftSettings),
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
@@ -30,7 +35,7 @@ let package = Package(
         .target(
             name: "Tools",
             dependencies: [
-                "CBPFPrograms", "CSupport", "Processes", "Reporting", "Tracing",
+                "CBPFPrograms", "CSupport", "Processes", "Reporting", "Symbolization", "Tracing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -57,7 +57,8 @@ int apus_next_signal(int descriptor)
 	return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate, int by_frequency)
+int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate,
+			     int by_frequency)
 {
 	struct perf_event_attr attributes = {
 		.type = type,

@@ -80,12 +80,13 @@ package final class Session {
     ///     `atEnd` to report what has gathered since.
     ///   - record: called with each record of the object's ring.
     ///   - afterRound: called after each batch of records that belong together in time.
+    ///   - detach: detaches what the command itself has attached.
     ///   - atEnd: called after the last record, with probes detached and the object still there.
     func run(
         _ object: LoadedObject, of what: String, ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
         record: @escaping (RawSpan) throws -> Void = { _ in },
-        afterRound: @escaping () -> Void = {}, atEnd: () throws -> Void = {}
+        afterRound: @escaping () -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
         var failure: (any Error)?
         let ring = try EventRing(object) { bytes in
@@ -113,6 +114,7 @@ package final class Session {
             let reason = try loop.run()
             loop.cancelTimers()
             links.detach()
+            detach()
             ring.drainAll()
             if let failure { throw failure }
             if reason != .outputClosed {
@@ -144,6 +146,8 @@ struct Losses: Equatable {
     var records: UInt64 = 0
     var state: UInt64 = 0
     var targets: UInt64 = 0
+    var stacks: UInt64 = 0
+    var totals: UInt64 = 0
     var keys: UInt64 = 0
     var skipped: UInt64 = 0
 }
@@ -154,6 +158,8 @@ extension Losses {
         records = counters.lost_records
         state = counters.lost_state
         targets = counters.lost_targets
+        stacks = counters.lost_stacks
+        totals = counters.lost_totals
         keys = counters.lost_keys
         self.skipped = skipped
     }
@@ -187,6 +193,14 @@ struct LossReport {
         }
         if losses.state > 0 {
             say("\(losses.state) \(what) lost because too many were under way at once")
+        }
+        if losses.stacks > 0 {
+            say(
+                "\(losses.stacks) stacks were not stored, and what counts under them has no frames: "
+                    + "use a larger --stack-storage-size")
+        }
+        if losses.totals > 0 {
+            say("\(losses.totals) \(what) lost because there were too many different ones")
         }
         if losses.keys > 0 {
             say(

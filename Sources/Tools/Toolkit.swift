@@ -8,6 +8,8 @@ enum Toolkit {
         CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
+        CommandGroup(
+            name: "Where time goes", subcommands: [ProfileCommand.self, Offcputime.self]),
     ]
 
     /// Every command that traces.

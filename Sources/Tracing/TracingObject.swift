@@ -245,6 +245,16 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
 
     fileprivate init(_ map: OpaquePointer) { self.map = map }
 
+    /// The value of a key; nil if it has none.
+    package func value(_ key: Key) -> Value? {
+        var key = key
+        let place = UnsafeMutablePointer<Value>.allocate(capacity: 1)
+        defer { place.deallocate() }
+        let found = bpf_map__lookup_elem(
+            map, &key, MemoryLayout<Key>.size, place, MemoryLayout<Value>.size, 0)
+        return found == 0 ? place.pointee : nil
+    }
+
     /// Calls `body` with every entry. Entries that are added or removed meanwhile may be seen or not.
     package func forEach(_ body: (Key, UnsafePointer<Value>) throws -> Void) rethrows {
         // On the heap: a value can be large.

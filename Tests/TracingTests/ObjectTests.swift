@@ -15,6 +15,14 @@ private let layouts: [String: Int] = [
     "wait_run": MemoryLayout<wait_run>.size,
     "histogram": MemoryLayout<histogram>.size,
     "histogram_key": MemoryLayout<histogram_key>.size,
+    "profile_config": MemoryLayout<profile_config>.size,
+    "profile_event": MemoryLayout<profile_event>.size,
+    "offcputime_config": MemoryLayout<offcputime_config>.size,
+    "block_key": MemoryLayout<block_key>.size,
+    "block_total": MemoryLayout<block_total>.size,
+    "blocked_task": MemoryLayout<blocked_task>.size,
+    "process_event": MemoryLayout<process_event>.size,
+    "stack_trace": MemoryLayout<stack_trace>.size,
 ]
 
 /// Variables that are plain numbers.

@@ -19,7 +19,8 @@ int apus_threadfd_open(pid_t thread);
 /* A disabled event that counts this thread's user mode on any CPU: to find out whether the kind exists. */
 int apus_perf_event_open(uint32_t type, uint64_t config);
 /* An event that samples a CPU, every `rate` counts or, if by_frequency, `rate` times a second. */
-int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate, int by_frequency);
+int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate,
+			     int by_frequency);
 
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+
+/// A separate debug file that was found, and whether it is known to belong.
+struct DebugFile {
+    let file: OpenFile
+    /// The CRC-32 that it must have; nil if its build ID has been compared.
+    let checksum: UInt32?
+}
+
+/// Finds separate debug files as GDB does (GDB manual, "Debugging Information in Separate Files").
+struct DebugFileSearch {
+    /// The root of the process's mount namespace, open; nil to look in ours only.
+    let root: Int32?
+    let debugRoot: String
+
+    /// The debug file of an ELF file: by build ID, else by its link. The process's root is searched first.
+    ///
+    /// A file that was found by the link is not read here: its checksum has to be compared before use.
+    /// - Parameter path: The ELF file's, as the process sees it.
+    func find(for elf: ELFFile, identity: FileIdentity, path: String, buildID: [UInt8]?) -> DebugFile? {
+        if let buildID, buildID.count >= 2 {
+            let name = hexadecimal(buildID.prefix(1)) + "/" + hexadecimal(buildID.dropFirst()) + ".debug"
+            for file in open(debugRoot + "/.build-id/" + name) where file.identity != identity {
+                guard ELFFile(.file(file))?.buildID == buildID else { continue }
+                return DebugFile(file: file, checksum: nil)
+            }
+        }
+        guard let link = elf.debugLink else { return nil }
+        let directory = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? ""
+        let candidates = [directory, directory + "/.debug", debugRoot + directory].lazy.flatMap {
+            open($0 + "/" + link.name)
+        }
+        // A link to itself is an old mistake of packagers.
+        for file in candidates where file.identity != identity {
+            // One of another build is not worth the reading of all its bytes.
+            guard let found = ELFFile(.file(file)) else { continue }
+            if let buildID, let other = found.buildID, other != buildID { continue }
+            return DebugFile(file: file, checksum: link.checksum)
+        }
+        return nil
+    }
+
+    private func open(_ path: String) -> some Sequence<OpenFile> {
+        [root, AT_FDCWD].lazy.compactMap { root in root.flatMap { OpenFile(root: $0, path: path) } }
+    }
+}

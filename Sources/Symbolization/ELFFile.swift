@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The headers of a little-endian ELF file, of 64 or 32 bits.
+///
+/// Format: Tool Interface Standard ELF 1.2, System V gABI chapter 4 and 5. Everything in it is untrusted: what
+/// points outside the file is not there.
+struct ELFFile {
+    struct Section {
+        var name: UInt32
+        var type: UInt32
+        var flags: UInt64
+        var address: UInt64
+        var offset: UInt64
+        var size: UInt64
+        var link: UInt32
+        var info: UInt32
+
+        /// Holds code: SHF_ALLOC and SHF_EXECINSTR.
+        var isCode: Bool { flags & 0x6 == 0x6 }
+    }
+
+    struct Segment {
+        var type: UInt32
+        var flags: UInt32
+        var offset: UInt64
+        var address: UInt64
+        var fileSize: UInt64
+
+        /// PT_LOAD.
+        var isLoaded: Bool { type == 1 }
+        /// PF_X.
+        var isCode: Bool { isLoaded && flags & 1 != 0 }
+    }
+
+    let source: ByteSource
+    let is64: Bool
+    /// ET_EXEC is 2, ET_DYN 3.
+    let type: UInt16
+    let sections: [Section]
+    let segments: [Segment]
+    private let sectionNames: [UInt8]
+
+    /// More than any linker writes; a header may claim 2^64.
+    private static let maximumSections = 1 << 17
+    private static let maximumSegments = 1 << 10
+
+    /// Reads the headers; nil if this is no such file. Tables that are cut are taken as empty.
+    init?(_ source: ByteSource) {
+        let head = source.bytes(at: 0, upTo: 64)
+        guard head.starts(with: [0x7f, 0x45, 0x4c, 0x46]), head.count >= 52, head[5] == 1,
+            head[4] == 1 || head[4] == 2
+        else { return nil }
+        self.source = source
+        let fields = ELFFields(is64: head[4] == 2)
+        is64 = fields.is64
+        guard let type = head.number(UInt16.self, at: 16),
+            let headers = fields.tables(head)
+        else { return nil }
+        self.type = type
+        // The first section holds the counts that are too large for the header.
+        let first = Self.sections(source, headers, count: 1, fields).first
+        let count = headers.sectionCount == 0 ? Int(clamping: first?.size ?? 0) : headers.sectionCount
+        sections = Self.sections(source, headers, count: count, fields)
+        let segmentCount = headers.segmentCount == 0xffff ? Int(first?.info ?? 0) : headers.segmentCount
+        segments = Self.segments(source, headers, count: segmentCount, fields)
+        let names = headers.nameSection == 0xffff ? Int(first?.link ?? 0) : headers.nameSection
+        sectionNames =
+            sections.indices.contains(names)
+            ? Self.contents(of: sections[names], in: source, limit: 1 << 22) ?? [] : []
+    }
+
+    private static func sections(
+        _ source: ByteSource, _ headers: ELFFields.Tables, count: Int, _ fields: ELFFields
+    ) -> [Section] {
+        let size = headers.sectionSize
+        guard headers.sections > 0, count > 0, count <= maximumSections, size >= fields.sectionSize,
+            let bytes = source.bytes(at: headers.sections, count: count * size)
+        else { return [] }
+        return (0..<count).compactMap { fields.section(bytes, at: $0 * size) }
+    }
+
+    private static func segments(
+        _ source: ByteSource, _ headers: ELFFields.Tables, count: Int, _ fields: ELFFields
+    ) -> [Segment] {
+        let size = headers.segmentSize
+        guard headers.segments > 0, count > 0, count <= maximumSegments, size >= fields.segmentSize,
+            let bytes = source.bytes(at: headers.segments, count: count * size)
+        else { return [] }
+        return (0..<count).compactMap { fields.segment(bytes, at: $0 * size) }
+    }
+
+    private static func contents(of section: Section, in source: ByteSource, limit: Int) -> [UInt8]? {
+        // SHT_NOBITS has no bytes in the file, whatever its size.
+        guard section.type != 8, section.size <= UInt64(limit) else { return nil }
+        return source.bytes(at: section.offset, count: Int(section.size))
+    }
+
+    /// A section's bytes; nil if they are not all in the file or more than `limit`.
+    func contents(of section: Section, limit: Int) -> [UInt8]? {
+        Self.contents(of: section, in: source, limit: limit)
+    }
+
+    func section(named name: String) -> Section? {
+        sections.first { sectionNames.string(at: Int($0.name)).elementsEqual(name.utf8) }
+    }
+
+    /// Where code can be, in ascending order: by sections, or by segments if there are none.
+    func codeRanges() -> [Range<UInt64>] {
+        let ranges = sections.filter { $0.isCode && $0.type != 0 }.map { ($0.address, $0.size) }
+        let found =
+            ranges.isEmpty ? segments.filter(\.isCode).map { ($0.address, $0.fileSize) } : ranges
+        return found.compactMap { start, size in
+            let end = start.addingReportingOverflow(size)
+            return end.overflow || size == 0 ? nil : start..<end.partialValue
+        }.sorted { $0.lowerBound < $1.lowerBound }
+    }
+}

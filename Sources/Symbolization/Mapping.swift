@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CSymbolization
+
+/// An executable mapping of a process: one line of /proc/PID/maps, see proc_pid_maps(5).
+struct Mapping: Hashable {
+    let start: UInt64
+    let end: UInt64
+    /// Of the file, in bytes.
+    let offset: UInt64
+    let device: UInt64
+    /// 0 for memory without a file.
+    let inode: UInt64
+    /// As the kernel has it; empty for memory without a name.
+    let path: [UInt8]
+
+    /// Reads lines, and keeps those of executable memory, in ascending order as the kernel has them.
+    ///
+    /// - Parameter limit: How many to keep at most.
+    static func executable(in bytes: [UInt8], limit: Int = 1 << 16) -> [Self] {
+        var found: [Self] = []
+        var last: UInt64 = 0
+        var rest = bytes[...]
+        while found.count < limit, !rest.isEmpty {
+            let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+            rest = rest[min(line.endIndex + 1, rest.endIndex)...]
+            // Lines that are no mapping, or not in order, can only come from something else than a kernel.
+            guard let mapping = Self(line), mapping.start >= last else { continue }
+            last = mapping.end
+            found.append(mapping)
+        }
+        return found
+    }
+
+    /// nil for another form, or memory that is not executable.
+    private init?(_ line: ArraySlice<UInt8>) {
+        var reader = FieldReader(line)
+        guard let start = reader.number(radix: 16, end: "-"), let end = reader.number(radix: 16, end: " "),
+            start < end, let permissions = reader.field(end: " "), permissions.count == 4,
+            permissions[permissions.startIndex + 2] == UInt8(ascii: "x"),
+            let offset = reader.number(radix: 16, end: " "),
+            let major = reader.number(radix: 16, end: ":"), let minor = reader.number(radix: 16, end: " "),
+            let inode = reader.number(radix: 10, end: " ")
+        else { return nil }
+        self.start = start
+        self.end = end
+        self.offset = offset
+        device = apus_device(UInt32(truncatingIfNeeded: major), UInt32(truncatingIfNeeded: minor))
+        self.inode = inode
+        path = Array(reader.rest.drop { $0 == UInt8(ascii: " ") })
+    }
+
+    /// The path without what the kernel adds and escapes: " (deleted)" behind a file that has no name any more,
+    /// and `\012` for a newline.
+    var cleanPath: String {
+        var bytes = path
+        let deleted = Array(" (deleted)".utf8)
+        if inode != 0, bytes.count > deleted.count, bytes.suffix(deleted.count).elementsEqual(deleted) {
+            bytes.removeLast(deleted.count)
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard bytes.contains(UInt8(ascii: "\\")) else { return text }
+        return text.split(separator: "\\012", omittingEmptySubsequences: false).joined(separator: "\n")
+    }
+
+    /// The name of the link in /proc/PID/map_files.
+    var linkName: String { String(start, radix: 16) + "-" + String(end, radix: 16) }
+}
+
+/// Takes a line apart from the front.
+struct FieldReader {
+    private(set) var rest: ArraySlice<UInt8>
+
+    init(_ line: ArraySlice<UInt8>) { rest = line }
+
+    /// What is before the next `end`, which is dropped; nil if there is none.
+    mutating func field(end: Unicode.Scalar) -> ArraySlice<UInt8>? {
+        guard let place = rest.firstIndex(of: UInt8(ascii: end)) else { return nil }
+        defer { rest = rest[(place + 1)...] }
+        return rest[..<place]
+    }
+
+    /// A number before the next `end`; nil if it is none, or does not fit.
+    mutating func number(radix: UInt64, end: Unicode.Scalar) -> UInt64? {
+        guard let digits = field(end: end) else { return nil }
+        return Self.number(digits, radix: radix)
+    }
+
+    /// Digits only, without a sign; nil if there are none or too many.
+    static func number(_ digits: ArraySlice<UInt8>, radix: UInt64) -> UInt64? {
+        var value: UInt64 = 0
+        for byte in digits {
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            default: return nil
+            }
+            let (shifted, overflow) = value.multipliedReportingOverflow(by: radix)
+            guard digit < radix, !overflow, shifted <= .max - UInt64(digit) else { return nil }
+            value = shifted + UInt64(digit)
+        }
+        return digits.isEmpty ? nil : value
+    }
+}

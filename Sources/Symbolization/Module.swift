@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One version of an ELF file, or the vdso: what it says of addresses, read when first asked for.
+final class Module {
+    let identity: ModuleIdentity
+    let stamp: FileStamp?
+    /// Where the parts of the file go in memory.
+    let segments: SegmentMap
+
+    private let source: ByteSource
+    private var debugFile: DebugFile?
+    private var index: SymbolIndex?
+    private var names: [Int: String?] = [:]
+    private var nameBytes = 0
+
+    /// Set by the owner at each use, to find what was not used for longest.
+    var lastUse: UInt64 = 0
+
+    init(
+        number: Int, path: String, source: ByteSource, elf: ELFFile, buildID: [UInt8]?, debugFile: DebugFile?
+    ) {
+        var descriptor: Int32 = -1
+        if case .file(let file) = source {
+            descriptor = file.descriptor
+            stamp = file.stamp
+        } else {
+            stamp = nil
+        }
+        identity = ModuleIdentity(
+            number: number, path: path, buildID: buildID.map { hexadecimal($0) }, file: descriptor,
+            debugFile: debugFile?.file.descriptor)
+        self.source = source
+        self.debugFile = debugFile
+        segments = SegmentMap(elf)
+    }
+
+    /// The version of its file now.
+    var currentStamp: FileStamp? {
+        if case .file(let file) = source { file.stamp } else { nil }
+    }
+
+    /// Bytes of memory that symbols and names take.
+    var bytesHeld: Int { (index?.bytesHeld ?? 0) + nameBytes }
+
+    var hasIndex: Bool { index != nil }
+
+    /// The name of the function at an address of the file, and how far into it that is.
+    ///
+    /// The name is nil if the string table is damaged; the result if there is no function.
+    func function(at address: UInt64, _ reader: SymbolReading) -> (name: String?, offset: UInt64)? {
+        let index = self.index ?? readIndex(reader)
+        guard let number = index.find(address) else { return nil }
+        return (name(of: number, in: index, reader.demangler), address - index.symbols[number].address)
+    }
+
+    /// Gives up what can be read again.
+    func dropIndex() {
+        index = nil
+        names = [:]
+        nameBytes = 0
+    }
+
+    private func name(of number: Int, in index: SymbolIndex, _ demangler: Demangler?) -> String? {
+        if let known = names[number] { return known }
+        let name = index.name(of: number).map {
+            demangler?.text(of: $0) ?? String(decoding: $0, as: UTF8.self)
+        }
+        names.updateValue(name, forKey: number)
+        nameBytes += 64 + (name?.utf8.count ?? 0)
+        return name
+    }
+
+    private func readIndex(_ reader: SymbolReading) -> SymbolIndex {
+        let made = makeIndex(reader)
+        index = made
+        reader.indexed(made.symbols.count)
+        return made
+    }
+
+    private func makeIndex(_ reader: SymbolReading) -> SymbolIndex {
+        // It was read before, but a file can be overwritten in place.
+        guard let elf = ELFFile(source) else { return .empty }
+        var builder = SymbolIndexBuilder(limit: reader.symbolLimit, code: elf.codeRanges())
+        builder.add(elf)
+        // Symbols that the distribution left in for stack traces (GDB manual, "MiniDebugInfo").
+        if let section = elf.section(named: ".gnu_debugdata"),
+            let packed = elf.contents(of: section, limit: 1 << 24),
+            let bytes = decompressXZ(packed, limit: min(1 << 26, reader.symbolLimit * 24)),
+            let inner = ELFFile(.memory(bytes))
+        {
+            builder.add(inner)
+        }
+        if let debug = checkedDebugFile(), let other = ELFFile(.file(debug)) {
+            // Prelinking moves the file, but not its debug file.
+            let bias = segments.base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0
+            builder.add(other, bias: bias)
+        }
+        return builder.finishELF()
+    }
+
+    /// The separate debug file, once it is known to belong to this one.
+    private func checkedDebugFile() -> OpenFile? {
+        guard let found = debugFile else { return nil }
+        guard let wanted = found.checksum else { return found.file }
+        debugFile =
+            checksum(of: .file(found.file)) == wanted ? DebugFile(file: found.file, checksum: nil) : nil
+        return debugFile?.file
+    }
+}
+
+/// What a module needs to read its symbols.
+struct SymbolReading {
+    /// nil to leave names as they are.
+    let demangler: Demangler?
+    /// How many symbols to take from one module at most.
+    let symbolLimit: Int
+    /// Told how many symbols an index has that was made.
+    let indexed: (Int) -> Void
+}

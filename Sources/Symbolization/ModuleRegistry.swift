@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CSymbolization
+
+/// The modules of all processes: a file that several have mapped is opened and read once.
+final class ModuleRegistry {
+    private let debugRoot: String
+    /// By what the kernel says of mappings; only where that is what it says of files too, which on overlayfs and
+    /// btrfs it is not.
+    private var byIdentity: [FileIdentity: Module] = [:]
+    private var images: [(bytes: [UInt8], module: Module)] = []
+    /// Files that are no ELF files, so as not to open them again and again.
+    private var others: Set<FileIdentity> = []
+    private var nextNumber = 0
+    private(set) var filesOpened = 0
+
+    init(debugRoot: String) { self.debugRoot = debugRoot }
+
+    var modules: some Sequence<Module> {
+        [Array(byIdentity.values), images.map(\.module)].joined()
+    }
+
+    /// Where to look for a process's files.
+    struct Place {
+        /// Its directory in /proc.
+        let directory: String
+        /// Its root, open; nil if it cannot be reached.
+        let root: Int32?
+    }
+
+    /// The module of a mapping; nil if the file cannot be opened or is no ELF file.
+    func module(of mapping: Mapping, at place: Place) -> Module? {
+        let key = FileIdentity(device: mapping.device, inode: mapping.inode)
+        // It is held open, so that no other file can have got its inode; but it can have been overwritten.
+        if let known = byIdentity[key], known.isUnchanged { return known }
+        guard !others.contains(key), let file = open(mapping, at: place) else { return nil }
+        filesOpened += 1
+        if let known = byIdentity[file.identity], known.isUnchanged { return known }
+        guard let elf = ELFFile(.file(file)) else {
+            if others.count < 1 << 12, file.identity == key { others.insert(key) }
+            return nil
+        }
+        let made = make(.file(file), elf, path: mapping.cleanPath, identity: file.identity, root: place.root)
+        byIdentity[file.identity] = made
+        return made
+    }
+
+    /// The module of a mapping without a file that holds an ELF file: the vdso.
+    func module(image bytes: [UInt8], name: String) -> Module? {
+        // All processes have the same, or one of the few kinds.
+        if let known = images.first(where: { $0.bytes == bytes }) { return known.module }
+        guard images.count < 8, let elf = ELFFile(.memory(bytes)) else { return nil }
+        let made = make(.memory(bytes), elf, path: name, identity: nil, root: nil)
+        images.append((bytes, made))
+        return made
+    }
+
+    /// Closes files that no process is left to have mapped, but for some that others may map again.
+    func removeUnused() {
+        // One reference is the table's.
+        guard byIdentity.count > 256 else { return }
+        let unused = byIdentity.keys.filter { key in
+            isKnownUniquelyReferenced(&byIdentity[key])
+        }.sorted { (byIdentity[$0]?.lastUse ?? 0) < (byIdentity[$1]?.lastUse ?? 0) }
+        for key in unused.prefix(byIdentity.count - 256) { byIdentity[key] = nil }
+        others = []
+    }
+
+    private func make(
+        _ source: ByteSource, _ elf: ELFFile, path: String, identity: FileIdentity?, root: Int32?
+    ) -> Module {
+        let buildID = elf.buildID
+        var debugFile: DebugFile?
+        // Now, while the process's root can be reached.
+        if let identity, !elf.hasSymbols || !elf.hasDebugInformation {
+            debugFile = DebugFileSearch(root: root, debugRoot: debugRoot)
+                .find(for: elf, identity: identity, path: path, buildID: buildID)
+            filesOpened += debugFile == nil ? 0 : 1
+        }
+        nextNumber += 1
+        return Module(
+            number: nextNumber, path: path, source: source, elf: elf, buildID: buildID, debugFile: debugFile)
+    }
+
+    /// Opens the very file that is mapped, also if it has no name any more or another has taken its name.
+    private func open(_ mapping: Mapping, at place: Place) -> OpenFile? {
+        if let file = OpenFile(path: place.directory + "/map_files/" + mapping.linkName) { return file }
+        // That takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
+        guard let root = place.root else { return nil }
+        let literal = String(decoding: mapping.path, as: UTF8.self)
+        for path in [mapping.cleanPath, literal] {
+            if let file = OpenFile(root: root, path: path), Self.isSame(file, mapping) { return file }
+        }
+        if let file = OpenFile(path: place.directory + "/exe"), Self.isSame(file, mapping) { return file }
+        return nil
+    }
+
+    private static func isSame(_ file: OpenFile, _ mapping: Mapping) -> Bool {
+        guard file.identity.inode == mapping.inode else { return false }
+        return file.identity.device == mapping.device || apus_devices_differ(file.descriptor) != 0
+    }
+}
+
+extension Module {
+    /// Whether its file is as it was; the vdso always is.
+    var isUnchanged: Bool { stamp == currentStamp }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Where the parts of an ELF file go in memory, by its program headers.
+struct SegmentMap {
+    private let loaded: [ELFFile.Segment]
+
+    init(_ elf: ELFFile) {
+        loaded = elf.segments.filter(\.isLoaded)
+    }
+
+    /// The address of the first segment: two files of one build differ by as much in all addresses.
+    var base: UInt64? { loaded.first?.address }
+
+    /// Where the byte at a place in the file is in memory, as the file counts addresses.
+    ///
+    /// The kernel maps whole pages, so that the bytes around a segment can be executed too; they belong to the
+    /// segment of code that shares their page, if no other holds them.
+    func address(ofOffset offset: UInt64) -> UInt64? {
+        let page: UInt64 = 0xfff
+        let segment =
+            loaded.first { $0.isCode && Self.contains($0, offset) }
+            ?? loaded.first { Self.contains($0, offset) }
+            ?? loaded.first {
+                $0.isCode && offset | page >= $0.offset && offset & ~page <= $0.offset &+ $0.fileSize
+            }
+        return segment.map { $0.address &+ (offset &- $0.offset) }
+    }
+
+    private static func contains(_ segment: ELFFile.Segment, _ offset: UInt64) -> Bool {
+        offset >= segment.offset && offset - segment.offset < segment.fileSize
+    }
+}

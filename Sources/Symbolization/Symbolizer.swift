@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CSymbolization
+internal import Glibc
+package import Processes
+
+/// Names addresses of processes and of the kernel.
+///
+/// Files are opened when a process is observed, and read when an address in them is first asked for, so that a
+/// process can have ended by then. Not for use by several threads.
+package final class Symbolizer {
+    let options: SymbolizerOptions
+    private let root: String
+    private let lines: (any LineProvider)?
+    private let demangler: Demangler?
+    private let registry: ModuleRegistry
+    private let kernel: KernelSymbols
+    private var processes: [Int32: ProcessImage] = [:]
+    private var counts = SymbolizerStatistics()
+    /// Counts lookups, to tell what was not used for longest.
+    private var clock: UInt64 = 0
+    private var cachedFrames = 0
+    /// Whether something was read since the limit was last looked at.
+    private var hasGrown = false
+
+    /// - Parameter lines: What knows source lines; without it frames have none, and inlined functions are missing.
+    package init(
+        options: SymbolizerOptions, proc: ProcFS = ProcFS(), lines: (any LineProvider)? = nil
+    ) {
+        self.options = options
+        root = proc.root
+        self.lines = lines
+        demangler = options.demangle ? Demangler() : nil
+        registry = ModuleRegistry(debugRoot: options.debugRoot)
+        kernel = KernelSymbols(root: proc.root)
+    }
+
+    /// Remembers what is needed to name a process's frames: where its code is mapped, and its files, open.
+    ///
+    /// Cheap when called again: only new mappings cost. To be called for each new process, and when it may have
+    /// mapped more. A process that has ended or may not be looked at stays as it is known.
+    package func observe(process: Int32) {
+        let directory = "\(root)/\(process)"
+        guard let bytes = readFile(directory + "/maps", limit: 1 << 26), !bytes.isEmpty else { return }
+        let image = image(of: process)
+        image.observedAt = monotonicNanoseconds()
+        let handle = apus_open_root(directory + "/root")
+        defer { if handle >= 0 { close(handle) } }
+        let place = ModuleRegistry.Place(directory: directory, root: handle >= 0 ? handle : nil)
+        cachedFrames -= image.cache.count
+        image.update(Mapping.executable(in: bytes)) { region(of: $0, at: place) }
+        cachedFrames += image.cache.count
+        if handle >= 0, image.hasOther { counts.filesOpened += image.perfMap.open(root: handle) }
+    }
+
+    /// Forgets a process, once its frames have been reported.
+    package func forget(process: Int32) {
+        guard let image = processes.removeValue(forKey: process) else { return }
+        cachedFrames -= image.cache.count
+        registry.removeUnused()
+    }
+
+    /// The frames of an address of a process, those of inlined functions first; never none.
+    ///
+    /// - Parameter isReturnAddress: It was found on a stack, and the call is before it: that is looked up, and
+    ///   `moduleOffset` is its. `functionOffset` and `address` are those of the return address itself.
+    package func frames(user address: UInt64, process: Int32, isReturnAddress: Bool) -> [Frame] {
+        counts.lookups += 1
+        clock += 1
+        if processes[process] == nil { observe(process: process) }
+        guard let image = processes[process] else {
+            counts.misses += 1
+            return [Frame(kind: .user, moduleOffset: address, address: address)]
+        }
+        // User addresses have no use for the highest bit, but for vsyscall, of which no call is made.
+        let key = address << 1 | (isReturnAddress ? 1 : 0)
+        if let known = image.cache[key] {
+            if known[0].function == nil { counts.misses += 1 }
+            return known
+        }
+        let query = Query(address: address, lookup: isReturnAddress ? address &- 1 : address)
+        let (found, isLasting) = find(query, in: image, process: process)
+        if found[0].function == nil { counts.misses += 1 }
+        if isLasting {
+            if cachedFrames >= 1 << 18 { dropCaches() }
+            image.cache[key] = found
+            cachedFrames += 1
+        }
+        enforceLimit()
+        return found
+    }
+
+    /// The frame of an address of the kernel.
+    ///
+    /// - Parameter isReturnAddress: As for a process's.
+    package func frames(kernel address: UInt64, isReturnAddress: Bool) -> [Frame] {
+        counts.lookups += 1
+        clock += 1
+        kernel.lastUse = clock
+        let lookup = isReturnAddress ? address &- 1 : address
+        let found = kernel.function(at: lookup, reading)
+        enforceLimit()
+        guard let found else {
+            counts.misses += 1
+            return [Frame(kind: .kernel, module: "[kernel]", moduleOffset: lookup, address: address)]
+        }
+        return [
+            Frame(
+                kind: .kernel, function: found.name, functionOffset: found.offset &+ (address &- lookup),
+                module: found.module, moduleOffset: lookup, address: address)
+        ]
+    }
+
+    /// Why kernel functions cannot be named, in one sentence for the user; nil if they can.
+    package var kernelNamesHidden: String? { kernel.hiddenReason() }
+
+    /// What was done so far, and is held now.
+    package var statistics: SymbolizerStatistics {
+        var result = counts
+        result.filesOpened += registry.filesOpened
+        result.bytesHeld = bytesHeld
+        return result
+    }
+
+    private func image(of process: Int32) -> ProcessImage {
+        let known = processes[process]
+        if let known, known.startTime == ProcessStatus.startTime(of: process, root: root) { return known }
+        // A new one, or another that was given the ID of one that ended.
+        let made = ProcessImage(process: process, status: ProcessStatus(process: process, root: root))
+        cachedFrames -= known?.cache.count ?? 0
+        processes[process] = made
+        return made
+    }
+
+    private func region(of mapping: Mapping, at place: ModuleRegistry.Place) -> ProcessImage.Region {
+        let name = mapping.cleanPath
+        var content = ProcessImage.Content.other
+        if mapping.inode != 0, let module = registry.module(of: mapping, at: place) {
+            content = .module(module)
+        } else if name == "[vsyscall]" {
+            content = .vsyscall
+        } else if name == "[vdso]", let module = vdso(mapping, place) {
+            content = .module(module)
+        }
+        return ProcessImage.Region(mapping: mapping, content: content, name: name.isEmpty ? "[anon]" : name)
+    }
+
+    private func vdso(_ mapping: Mapping, _ place: ModuleRegistry.Place) -> Module? {
+        guard mapping.end - mapping.start <= 1 << 20, let memory = OpenFile(path: place.directory + "/mem")
+        else {
+            return nil
+        }
+        let bytes = ByteSource.file(memory).bytes(at: mapping.start, upTo: Int(mapping.end - mapping.start))
+        return registry.module(image: bytes, name: "[vdso]")
+    }
+}
+
+/// An address, and the one to look up for it.
+private struct Query {
+    let address: UInt64
+    let lookup: UInt64
+}
+
+extension Symbolizer {
+    /// The frames, and whether they are the same the next time.
+    private func find(_ query: Query, in image: ProcessImage, process: Int32) -> (
+        frames: [Frame], isLasting: Bool
+    ) {
+        var region = image.region(at: query.lookup)
+        // The caller need not know every library that is loaded; but an address may also be nonsense each time.
+        if region == nil, monotonicNanoseconds() - image.observedAt > 100_000_000 {
+            observe(process: process)
+            region = processes[process]?.region(at: query.lookup)
+        }
+        guard let region else {
+            return ([Frame(kind: .user, moduleOffset: query.lookup, address: query.address)], false)
+        }
+        switch region.content {
+        case .module(let module): return (frames(query, in: module, region), true)
+        case .vsyscall: return ([vsyscallFrame(query, region)], true)
+        case .other: return ([otherFrame(query, in: image, region)], false)
+        }
+    }
+
+    private func frames(_ query: Query, in module: Module, _ region: ProcessImage.Region) -> [Frame] {
+        module.lastUse = clock
+        let offset = query.lookup - region.mapping.start + region.mapping.offset
+        let place = module.segments.address(ofOffset: offset) ?? offset
+        var frame = Frame(
+            kind: .user, module: region.name, moduleOffset: place, buildID: module.identity.buildID,
+            address: query.address)
+        if let found = module.function(at: place, reading) {
+            frame.function = found.name
+            frame.functionOffset = found.offset &+ (query.address &- query.lookup)
+        }
+        return lines.map { withLines(frame, $0.lines(module: module.identity, address: place)) } ?? [frame]
+    }
+
+    private func withLines(
+        _ frame: Frame, _ lines: [(function: String?, file: String, line: Int, inlined: Bool)]
+    ) -> [Frame] {
+        guard !lines.isEmpty else { return [frame] }
+        return lines.map { line in
+            var result = frame
+            result.isInlined = line.inlined
+            result.file = line.file
+            result.line = line.line > 0 ? line.line : nil
+            // The symbol's name has more in it than the one in DWARF, which may lack what it is part of.
+            if line.inlined || frame.function == nil {
+                result.function = line.function.map { name in demangler?.text(of: Array(name.utf8)) ?? name }
+            }
+            return result
+        }
+    }
+
+    private func otherFrame(_ query: Query, in image: ProcessImage, _ region: ProcessImage.Region) -> Frame {
+        if let found = image.perfMap.function(at: query.lookup) {
+            return Frame(
+                kind: .jit, function: found.name,
+                functionOffset: found.offset &+ (query.address &- query.lookup),
+                module: image.perfMap.path, moduleOffset: query.lookup, address: query.address)
+        }
+        let isFile = region.mapping.inode != 0
+        let offset = query.lookup - region.mapping.start &+ region.mapping.offset
+        return Frame(
+            kind: .user, module: region.name, moduleOffset: isFile ? offset : query.lookup,
+            address: query.address)
+    }
+
+    private func vsyscallFrame(_ query: Query, _ region: ProcessImage.Region) -> Frame {
+        // arch/x86/entry/vsyscall/vsyscall_emu_64.S: three functions, 1 KiB apart.
+        let offset = query.lookup - region.mapping.start
+        let names = ["gettimeofday", "time", "getcpu"]
+        var frame = Frame(
+            kind: .user, module: region.name, moduleOffset: query.lookup, address: query.address)
+        if case let number = Int(clamping: offset >> 10), number < names.count {
+            frame.function = names[number]
+            frame.functionOffset = offset & 0x3ff &+ (query.address &- query.lookup)
+        }
+        return frame
+    }
+
+    private var reading: SymbolReading {
+        // So that one file cannot push out all others.
+        let limit = options.memoryLimit / 4 / MemoryLayout<SymbolIndex.Symbol>.stride
+        return SymbolReading(demangler: demangler, symbolLimit: limit) { [self] count in
+            counts.symbolsIndexed += count
+            hasGrown = true
+        }
+    }
+
+    /// An estimate, in bytes.
+    private var bytesHeld: Int {
+        registry.modules.reduce(0) { $0 + $1.bytesHeld }
+            + processes.values.reduce(0) { $0 + $1.perfMap.bytesHeld } + kernel.bytesHeld
+            + cachedFrames * (MemoryLayout<Frame>.stride + 96)
+    }
+
+    private func dropCaches() {
+        for image in processes.values { image.cache = [:] }
+        cachedFrames = 0
+    }
+
+    /// Gives up indexes, the least recently used first, until what is left is below the limit.
+    private func enforceLimit() {
+        // Names and frames come one by one: it is enough to count them sometimes.
+        guard hasGrown || clock & 0xfff == 0 else { return }
+        hasGrown = false
+        var held = bytesHeld
+        guard held > options.memoryLimit else { return }
+        held -= cachedFrames * (MemoryLayout<Frame>.stride + 96)
+        dropCaches()
+        var candidates: [(lastUse: UInt64, bytes: Int, drop: () -> Void)] = registry.modules.map {
+            ($0.lastUse, $0.bytesHeld, $0.dropIndex)
+        }
+        candidates.append((kernel.lastUse, kernel.bytesHeld, kernel.drop))
+        candidates += processes.values.map { (0, $0.perfMap.bytesHeld, $0.perfMap.drop) }
+        candidates.sort { $0.lastUse < $1.lastUse }
+        for candidate in candidates where candidate.bytes > 0 && held > options.memoryLimit * 3 / 4 {
+            candidate.drop()
+            held -= candidate.bytes
+            counts.evictions += 1
+        }
+    }
+}

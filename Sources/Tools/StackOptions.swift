@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import CBPFPrograms
+internal import Reporting
+
+/// How stacks are taken, named and written: for every command that shows stacks.
+package struct StackOptions: ParsableArguments {
+    @Flag(name: [.customShort("U"), .customLong("user-stacks-only")], help: "Stacks of user code only.")
+    package var userOnly = false
+
+    @Flag(name: [.customShort("K"), .customLong("kernel-stacks-only")], help: "Stacks of the kernel only.")
+    package var kernelOnly = false
+
+    @Flag(
+        name: [.customShort("f"), .customLong("folded")],
+        help: "Print folded stacks, one line each, as flame graph scripts read them.")
+    package var folded = false
+
+    @Flag(
+        name: [.customShort("d"), .customLong("delimited")],
+        help: "Put a delimiter between kernel and user frames.")
+    package var delimited = false
+
+    @Option(
+        name: .customLong("flamegraph"),
+        help: ArgumentHelp(
+            "Draw a flame graph into this file: .svg or .html by its ending.", valueName: "file"),
+        transform: parsePicture)
+    package var flameGraph: String?
+
+    @Option(
+        name: .customLong("pprof"),
+        help: ArgumentHelp("Write a profile for pprof into this file.", valueName: "file"))
+    package var pprof: String?
+
+    @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
+    package var lines = true
+
+    @Flag(inversion: .prefixedNo, help: "Show functions that were inlined as frames of their own.")
+    package var inlines = true
+
+    @Flag(inversion: .prefixedNo, help: "Show names of C++, Rust and Swift as in the source.")
+    package var demangle = true
+
+    package init() {}
+
+    package mutating func validate() throws {
+        if userOnly && kernelOnly {
+            throw ValidationError("user_stacks_only and kernel_stacks_only cannot be used together.")
+        }
+    }
+
+    /// The stacks to take.
+    var sides: UInt32 {
+        (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
+    }
+}
+
+private func parsePicture(_ text: String) throws -> String {
+    guard text.hasSuffix(".svg") || text.hasSuffix(".html") else {
+        throw ValidationError(
+            "'\(escaped(text))' is no picture that can be drawn: give a name ending in .svg or .html.")
+    }
+    return text
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+internal import Reporting
+internal import Symbolization
+
+/// Stacks with what was measured under each, and all the ways to write them down.
+final class StackReport {
+    /// What stacks are added up by.
+    struct Key: Hashable {
+        let process: Int32
+        let thread: Int32
+        let comm: String
+        /// Leaf first.
+        let kernel: [UInt64]
+        let user: [UInt64]
+        /// What else tells two entries apart: label and value.
+        var labels: [String: String] = [:]
+    }
+
+    /// How one command writes its stacks.
+    struct Style {
+        /// Behind the name of a stack's task in text: the thread's ID or the process's.
+        var showsThread = false
+        var offsets = false
+        var addresses = false
+        /// Marks kernel frames in folded stacks.
+        var annotate = false
+        var valueTypes: [Profile.ValueType]
+        /// The value that is printed, and what it is divided by.
+        var value = 0
+        var divisor: UInt64 = 1
+        var palette: FlameGraph.Palette = .cpu
+        var title: String
+    }
+
+    private let options: StackOptions
+    private let style: Style
+    private let symbolizer: Symbolizer
+    private var entries: [Key: [UInt64]] = [:]
+    private var lines: [Key: [Frame]] = [:]
+    /// Text above a stack that has no addresses: what is known instead.
+    var notes: [Key: [String]] = [:]
+    var period: UInt64 = 0
+    private var nextLook: [Int32: UInt64] = [:]
+    private let began = WallClock().nowUnixNanoseconds
+
+    init(_ options: StackOptions, _ style: Style) {
+        self.options = options
+        self.style = style
+        symbolizer = Symbolizer(
+            options: SymbolizerOptions(demangle: options.demangle), lines: nil)
+    }
+
+    /// Call while a process lives, so that its frames can be named when it is gone.
+    func observe(_ process: Int32) { symbolizer.observe(process: process) }
+
+    /// The same for a process that may have been looked at before: again only after a second.
+    func observe(_ process: Int32, at nanoseconds: UInt64) {
+        guard nanoseconds >= (nextLook[process] ?? 0) else { return }
+        nextLook[process] = nanoseconds + 1_000_000_000
+        observe(process)
+    }
+
+    func add(_ key: Key, _ values: [UInt64]) {
+        guard var sum = entries[key] else {
+            entries[key] = values
+            return
+        }
+        for index in values.indices { sum[index] &+= values[index] }
+        entries[key] = sum
+    }
+
+    var isEmpty: Bool { entries.isEmpty }
+
+    /// Frames of a stack, leaf first, the kernel's before the user's; nil stands for the delimiter.
+    private func frames(_ key: Key) -> [Frame] {
+        if let known = lines[key] { return known }
+        var frames = kernelFrames(key.kernel)
+        for (index, address) in key.user.enumerated() {
+            // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
+            let found = symbolizer.frames(
+                user: address, process: key.process, isReturnAddress: index > 0)
+            frames += options.inlines ? found : found.suffix(1)
+        }
+        lines[key] = frames
+        return frames
+    }
+
+    private func kernelFrames(_ addresses: [UInt64]) -> [Frame] {
+        let named = addresses.enumerated().flatMap { index, address in
+            symbolizer.frames(kernel: address, isReturnAddress: index > 0)
+        }
+        return Array(named.dropFirst(Self.tracerFrames(named.map(\.function))))
+    }
+
+    /// How many frames at the leaf belong to the tracer itself.
+    static func tracerFrames(_ names: [String?]) -> Int {
+        let ours = [
+            "bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_",
+        ]
+        let last = names.prefix(12).lastIndex { name in
+            name.map { name in ours.contains { name.hasPrefix($0) } } ?? false
+        }
+        return last.map { $0 + 1 } ?? 0
+    }
+
+    /// Function names of a stack's kernel part, leaf first.
+    func kernelNames(_ addresses: [UInt64]) -> [String] { kernelFrames(addresses).map { $0.function ?? "" } }
+
+    /// What a reader can tell frames apart by: samples that hit one function in different places are one stack.
+    private struct Look: Hashable {
+        let process: Int32
+        let thread: Int32
+        let comm: String
+        let labels: [String: String]
+        let frames: [String]
+    }
+
+    private func look(_ key: Key) -> Look {
+        let frames = frames(key).map { frame in
+            let place =
+                style.addresses || frame.function == nil
+                ? frame.address : style.offsets ? frame.functionOffset : 0
+            return
+                "\(frame.function ?? "") \(frame.module ?? "") \(frame.file ?? ""):\(frame.line ?? 0) \(place)"
+        }
+        return Look(
+            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, frames: frames)
+    }
+
+    /// Entries that look different, by value, the largest last as in BCC's tools.
+    private var sorted: [(key: Key, values: [UInt64])] {
+        var merged: [Look: (key: Key, values: [UInt64])] = [:]
+        for (key, values) in entries {
+            let look = look(key)
+            guard var known = merged[look] else {
+                merged[look] = (key, values)
+                continue
+            }
+            for index in values.indices { known.values[index] &+= values[index] }
+            merged[look] = known
+        }
+        return merged.values.sorted {
+            ($0.values[style.value], $0.key.comm, $0.key.thread) < (
+                $1.values[style.value], $1.key.comm, $1.key.thread
+            )
+        }
+    }
+
+    /// Writes everything that was asked for.
+    func write(to output: Output, json: Bool) throws {
+        if options.folded {
+            try output.write { writer in
+                var folded = FoldedStacks()
+                folded.value = style.value
+                folded.divisor = style.divisor
+                folded.annotate = style.annotate
+                folded.write(profile(), to: writer)
+            }
+        } else {
+            for (key, values) in sorted {
+                try output.write { writer in
+                    json ? writeJSON(key, values, to: writer) : writeText(key, values, to: writer)
+                }
+            }
+        }
+        try output.flush()
+        try writeFiles()
+    }
+
+    private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
+        let frames = frames(key)
+        var crossed = false
+        for frame in frames {
+            if options.delimited, !crossed, frame.kind != .kernel, frames.first?.kind == .kernel {
+                writer.append("    --\n")
+                crossed = true
+            }
+            writer.append("    ")
+            writeFrame(frame, to: writer)
+            writer.append("\n")
+        }
+        for note in notes[key] ?? [] {
+            writer.append("    ")
+            writer.appendEscaped(note)
+            writer.append("\n")
+        }
+        writer.append("    -                ")
+        writer.appendEscaped(key.comm)
+        writer.append(" (")
+        writer.appendNumber(Int64(style.showsThread ? key.thread : key.process))
+        writer.append(")")
+        for label in key.labels.sorted(by: { $0.key < $1.key }) {
+            writer.append(" ")
+            writer.appendEscaped("\(label.key)=\(label.value)")
+        }
+        writer.append("\n        ")
+        writer.appendNumber(values[style.value] / style.divisor)
+        writer.append("\n\n")
+    }
+
+    private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
+        if style.addresses {
+            writer.append("0x")
+            writer.appendNumber(frame.address, radix: 16, minimumDigits: 16)
+            writer.append(" ")
+        }
+        writer.appendEscaped(frame.text(offset: style.offsets, module: style.offsets))
+        if frame.isInlined { writer.append(" (inlined)") }
+        guard let file = frame.file else { return }
+        writer.append(" ")
+        writer.appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
+        if let line = frame.line {
+            writer.append(":")
+            writer.appendNumber(Int64(line))
+        }
+    }
+
+    private func writeJSON(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
+        writer.append("{\"type\":\"stack\",\"pid\":")
+        writer.appendNumber(Int64(key.process))
+        writer.append(",\"tid\":")
+        writer.appendNumber(Int64(key.thread))
+        writer.append(",\"comm\":")
+        writer.appendJSONString(key.comm)
+        for (type, value) in zip(style.valueTypes, values) {
+            writer.append(",")
+            writer.appendJSONString(type.unit == "nanoseconds" ? type.name + "_ns" : type.name)
+            writer.append(":")
+            writer.appendNumber(value)
+        }
+        for label in key.labels.sorted(by: { $0.key < $1.key }) {
+            writer.append(",")
+            writer.appendJSONString(label.key)
+            writer.append(":")
+            writer.appendJSONString(label.value)
+        }
+        writer.append(",\"frames\":[")
+        for (index, frame) in frames(key).enumerated() {
+            if index > 0 { writer.append(",") }
+            frame.writeJSON(to: writer)
+        }
+        writer.append("]}\n")
+    }
+
+    /// The same for pictures and pprof.
+    private func profile() -> Profile {
+        var profile = Profile(valueTypes: style.valueTypes)
+        profile.period = period
+        profile.timeNanoseconds = UInt64(max(0, began))
+        profile.durationNanoseconds = UInt64(max(0, WallClock().nowUnixNanoseconds - began))
+        for (key, values) in entries {
+            var labels = [Profile.Label("process", key.comm), Profile.Label("pid", Int64(key.process))]
+            if key.thread != key.process { labels.append(Profile.Label("thread", Int64(key.thread))) }
+            labels += key.labels.sorted { $0.key < $1.key }.map { Profile.Label($0.key, $0.value) }
+            var stack: [Profile.Frame] = frames(key).reversed().map(\.forProfile)
+            if options.delimited, let kernel = stack.firstIndex(where: { $0.kind == .kernel }), kernel > 0 {
+                stack.insert(Profile.Frame(.marker, "-"), at: kernel)
+            }
+            if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
+            profile.add(stack, values: values, labels: labels)
+        }
+        return profile
+    }
+
+    private func writeFiles() throws {
+        guard options.flameGraph != nil || options.pprof != nil else { return }
+        let profile = profile()
+        if let path = options.flameGraph {
+            var graph = FlameGraph.Options()
+            graph.title = style.title
+            graph.palette = style.palette
+            graph.value = style.value
+            let picture = FlameGraph(profile, graph)
+            try Self.write(path) {
+                path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
+            }
+        }
+        if let path = options.pprof {
+            try Self.write(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
+        }
+    }
+
+    private static func write(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw CommandFailure("cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
+        }
+        defer { close(descriptor) }
+        let output = Output(descriptor: descriptor)
+        try output.write(body)
+        try output.flush()
+    }
+}
+
+extension Frame {
+    var forProfile: Profile.Frame {
+        let kind: Profile.Frame.Kind =
+            isInlined ? .inlined : self.kind == .kernel ? .kernel : self.kind == .jit ? .jit : .user
+        return Profile.Frame(
+            kind, function ?? "", module: module, buildID: buildID, moduleOffset: moduleOffset,
+            address: address,
+            file: file, line: line)
+    }
+
+    func writeJSON(to writer: ByteWriter) {
+        writer.append("{\"kind\":")
+        writer.appendJSONString(kind == .kernel ? "kernel" : kind == .jit ? "jit" : "user")
+        writer.append(",\"address\":")
+        writer.appendNumber(address)
+        let texts: [(StaticString, String?)] = [
+            ("function", function), ("module", module), ("build_id", buildID), ("file", file),
+        ]
+        for (key, text) in texts {
+            writer.append(",\"")
+            writer.append(key)
+            writer.append("\":")
+            if let text { writer.appendJSONString(text) } else { writer.append("null") }
+        }
+        writer.append(",\"offset\":")
+        writer.appendNumber(functionOffset)
+        writer.append(",\"module_offset\":")
+        writer.appendNumber(moduleOffset)
+        writer.append(",\"line\":")
+        if let line { writer.appendNumber(Int64(line)) } else { writer.append("null") }
+        writer.append(",\"inlined\":")
+        writer.append(isInlined ? "true" : "false")
+        writer.append("}")
+    }
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef APUS_OFFCPUTIME_H
+#define APUS_OFFCPUTIME_H
+
+#include "stacks.h"
+
+struct offcputime_config {
+	__u64 least_ns; /* shorter blocks do not count */
+	__u64 most_ns; /* nor do longer ones */
+	__u64 states; /* bits of task->__state that count; all if 0 */
+	__u32 sides; /* enum stack_sides */
+	__u8 preempted; /* state 0 counts: the task could have gone on */
+	__u8 user_tasks_only;
+	__u8 kernel_tasks_only;
+	__u8 wakers; /* remember who woke it, and from where */
+};
+
+/* One way of being off the CPU. Stacks are known by the hash of their addresses; 0 for none. */
+struct block_key {
+	__u64 kernel_stack;
+	__u64 user_stack;
+	__u64 waker_kernel_stack;
+	__u64 waker_user_stack;
+	__u32 process;
+	__u32 thread;
+	__u32 waker_process;
+	__u32 waker_thread;
+	__u32 state; /* of the task when it was switched out; 0: preempted */
+	__u32 reserved;
+	char comm[TASK_COMM_BYTES];
+	char waker_comm[TASK_COMM_BYTES];
+};
+
+struct block_total {
+	__u64 total_ns;
+	__u64 count;
+	__u64 longest_ns;
+};
+
+/* A task that is off the CPU right now. */
+struct blocked_task {
+	__u64 since_ns; /* 0: it runs */
+	struct block_key key;
+};
+
+/* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
+struct process_event {
+	__u32 process;
+	__u32 executed;
+};
+
+#endif

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Time that tasks spend off the CPU, by the stack on which they left it. The
+ * stack is taken when a task is switched out; it counts when the task is back.
+ */
+#include "lib/kernel.h"
+#include "lib/core_fixes.bpf.h"
+#include "lib/events.bpf.h"
+#include "lib/filter.bpf.h"
+#include "lib/stacks.bpf.h"
+#include "include/offcputime.h"
+
+#define TASK_DEAD 0x80
+#define PF_KTHREAD 0x00200000
+#define TASKS 65536
+#define TOTALS_DEFAULT 40960
+#define PROCESSES_SEEN 32768
+
+const volatile struct offcputime_config offcputime_config;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TASKS);
+	__type(key, __u32);
+	__type(value, struct blocked_task);
+} blocked SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TOTALS_DEFAULT);
+	__type(key, struct block_key);
+	__type(value, struct block_total);
+} totals SEC(".maps");
+
+/* Processes that the reader has been told of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PROCESSES_SEEN);
+	__type(key, __u32);
+	__type(value, struct process_event);
+} seen SEC(".maps");
+
+/* A new entry is put together here: it is too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct blocked_task);
+} blocked_scratch SEC(".maps");
+
+static __always_inline void tell_reader(__u32 process, bool executed)
+{
+	struct process_event event = {.process = process, .executed = executed};
+
+	if (!executed && bpf_map_lookup_elem(&seen, &process))
+		return;
+	bpf_map_update_elem(&seen, &process, &event, BPF_ANY);
+	send_record(&event, sizeof(event));
+}
+
+static __always_inline bool block_wanted(struct task_struct *task, __u32 state, __u32 process,
+					 __u32 thread)
+{
+	bool kernel_task = BPF_CORE_READ(task, flags) & PF_KTHREAD;
+
+	if (state == 0 ? !offcputime_config.preempted
+		       : (offcputime_config.states && !(state & offcputime_config.states)))
+		return false;
+	if (kernel_task ? offcputime_config.user_tasks_only : offcputime_config.kernel_tasks_only)
+		return false;
+	return task_wanted(task, process, thread);
+}
+
+static __always_inline void block_begins(void *ctx, struct task_struct *task, bool preempted)
+{
+	__u32 thread = BPF_CORE_READ(task, pid), process, state, zero = 0;
+	struct blocked_task *entry;
+
+	if (!thread)
+		return;
+	state = preempted ? 0 : task_state(task);
+	if (state & TASK_DEAD) {
+		bpf_map_delete_elem(&blocked, &thread);
+		return;
+	}
+	process = process_number(task);
+	if (!block_wanted(task, state, process, thread_number(task)))
+		return;
+	entry = bpf_map_lookup_elem(&blocked_scratch, &zero);
+	if (!entry)
+		return;
+	__builtin_memset(&entry->key, 0, sizeof(entry->key));
+	entry->key.process = process;
+	entry->key.thread = thread_number(task);
+	entry->key.state = state;
+	bpf_probe_read_kernel(entry->key.comm, sizeof(entry->key.comm), &task->comm);
+	if (offcputime_config.sides & STACK_KERNEL)
+		entry->key.kernel_stack = take_stack(ctx, STACK_SLOT_SWITCH, 0);
+	if (offcputime_config.sides & STACK_USER && !(BPF_CORE_READ(task, flags) & PF_KTHREAD)) {
+		entry->key.user_stack = take_stack(ctx, STACK_SLOT_SWITCH, BPF_F_USER_STACK);
+		tell_reader(process, false);
+	}
+	entry->since_ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&blocked, &thread, entry, BPF_ANY))
+		__sync_fetch_and_add(&event_channel.lost_state, 1);
+}
+
+static __always_inline void add_block(struct block_key *key, __u64 ns)
+{
+	struct block_total *total = bpf_map_lookup_elem(&totals, key), first = {};
+
+	if (!total) {
+		bpf_map_update_elem(&totals, key, &first, BPF_NOEXIST);
+		total = bpf_map_lookup_elem(&totals, key);
+	}
+	if (!total) {
+		__sync_fetch_and_add(&event_channel.lost_totals, 1);
+		return;
+	}
+	/* A key belongs to a thread, which is switched in on one CPU at a time: no atomics. */
+	total->total_ns += ns;
+	total->count++;
+	if (ns > total->longest_ns)
+		total->longest_ns = ns;
+}
+
+static __always_inline void block_ends(struct task_struct *task)
+{
+	__u32 thread = BPF_CORE_READ(task, pid);
+	struct blocked_task *entry;
+	__u64 ns;
+
+	entry = thread ? bpf_map_lookup_elem(&blocked, &thread) : NULL;
+	if (!entry || !entry->since_ns)
+		return;
+	ns = bpf_ktime_get_ns() - entry->since_ns;
+	if ((__s64)ns >= 0 && ns >= offcputime_config.least_ns && ns <= offcputime_config.most_ns)
+		add_block(&entry->key, ns);
+	entry->since_ns = 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempted, struct task_struct *previous, struct task_struct *next)
+{
+	block_ends(next);
+	block_begins(ctx, previous, preempted);
+	return 0;
+}
+
+SEC("raw_tp/sched_switch")
+int sched_switch_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	block_ends((struct task_struct *)ctx->args[2]);
+	block_begins(ctx, (struct task_struct *)ctx->args[1], ctx->args[0]);
+	return 0;
+}
+
+/* --wakers: the last waking before the task runs is the one that counts. */
+static __always_inline void on_waking(void *ctx, struct task_struct *task)
+{
+	__u32 thread = BPF_CORE_READ(task, pid);
+	struct blocked_task *entry = bpf_map_lookup_elem(&blocked, &thread);
+	__u64 ids;
+
+	if (!entry || !entry->since_ns)
+		return;
+	ids = current_ids();
+	entry->key.waker_process = ids >> 32;
+	entry->key.waker_thread = ids;
+	bpf_get_current_comm(entry->key.waker_comm, sizeof(entry->key.waker_comm));
+	if (offcputime_config.sides & STACK_KERNEL)
+		entry->key.waker_kernel_stack = take_stack(ctx, STACK_SLOT_WAKER, 0);
+	if (offcputime_config.sides & STACK_USER && entry->key.waker_process) {
+		entry->key.waker_user_stack = take_stack(ctx, STACK_SLOT_WAKER, BPF_F_USER_STACK);
+		tell_reader(entry->key.waker_process, false);
+	}
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(waking, struct task_struct *task)
+{
+	on_waking(ctx, task);
+	return 0;
+}
+
+SEC("raw_tp/sched_waking")
+int waking_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	on_waking(ctx, (struct task_struct *)ctx->args[0]);
+	return 0;
+}
+
+/* The mappings of a process are others after it has executed a program. */
+SEC("raw_tp/sched_process_exec")
+int executed(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 process = process_number(task);
+
+	if (bpf_map_lookup_elem(&seen, &process))
+		tell_reader(process, true);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
