@@ -24,7 +24,9 @@ extension SymbolIndexBuilder {
         let size = fields.symbolSize
         let available = elf.source.size.subtractingReportingOverflow(section.offset)
         guard !available.overflow else { return }
-        let count = Int(clamping: min(section.size, available.partialValue)) / size
+        // The most that is looked at, 16 million, is what a gigabyte of code has; a file can claim terabytes
+        // that take no room on disk.
+        let count = min(Int(clamping: min(section.size, available.partialValue)) / size, 1 << 24)
         reserve(count)
         let reader = SymbolReader(is64: elf.is64, code: elf.codeRanges(), bias: bias, table: table)
         let perRead = (1 << 18) / size

@@ -2,7 +2,9 @@
 
 /// One version of an ELF file, or the vdso: what it says of addresses, read when first asked for.
 final class Module {
-    let identity: ModuleIdentity
+    private let number: Int
+    private let path: String
+    let buildID: String?
     let stamp: FileStamp?
     /// Where the parts of the file go in memory.
     let segments: SegmentMap
@@ -19,19 +21,23 @@ final class Module {
     init(
         number: Int, path: String, source: ByteSource, elf: ELFFile, buildID: [UInt8]?, debugFile: DebugFile?
     ) {
-        var descriptor: Int32 = -1
-        if case .file(let file) = source {
-            descriptor = file.descriptor
-            stamp = file.stamp
-        } else {
-            stamp = nil
-        }
-        identity = ModuleIdentity(
-            number: number, path: path, buildID: buildID.map { hexadecimal($0) }, file: descriptor,
-            debugFile: debugFile?.file.descriptor)
+        self.number = number
+        self.path = path
+        self.buildID = buildID.map { hexadecimal($0) }
+        if case .file(let file) = source { stamp = file.stamp } else { stamp = nil }
         self.source = source
         self.debugFile = debugFile
         segments = SegmentMap(elf)
+    }
+
+    /// For a line provider. A debug file whose checksum is not known yet is left out: reading the index
+    /// compares it.
+    var identity: ModuleIdentity {
+        var descriptor: Int32 = -1
+        if case .file(let file) = source { descriptor = file.descriptor }
+        let debug = debugFile.flatMap { $0.checksum == nil ? $0.file.descriptor : nil }
+        return ModuleIdentity(
+            number: number, path: path, buildID: buildID, file: descriptor, debugFile: debug)
     }
 
     /// The version of its file now.
@@ -41,8 +47,6 @@ final class Module {
 
     /// Bytes of memory that symbols and names take.
     var bytesHeld: Int { (index?.bytesHeld ?? 0) + nameBytes }
-
-    var hasIndex: Bool { index != nil }
 
     /// The name of the function at an address of the file, and how far into it that is.
     ///

@@ -8,8 +8,6 @@ final class ModuleRegistry {
     /// btrfs it is not.
     private var byIdentity: [FileIdentity: Module] = [:]
     private var images: [(bytes: [UInt8], module: Module)] = []
-    /// Files that are no ELF files, so as not to open them again and again.
-    private var others: Set<FileIdentity> = []
     private var nextNumber = 0
     private(set) var filesOpened = 0
 
@@ -32,13 +30,10 @@ final class ModuleRegistry {
         let key = FileIdentity(device: mapping.device, inode: mapping.inode)
         // It is held open, so that no other file can have got its inode; but it can have been overwritten.
         if let known = byIdentity[key], known.isUnchanged { return known }
-        guard !others.contains(key), let file = open(mapping, at: place) else { return nil }
+        guard let file = open(mapping, at: place) else { return nil }
         filesOpened += 1
         if let known = byIdentity[file.identity], known.isUnchanged { return known }
-        guard let elf = ELFFile(.file(file)) else {
-            if others.count < 1 << 12, file.identity == key { others.insert(key) }
-            return nil
-        }
+        guard let elf = ELFFile(.file(file)) else { return nil }
         let made = make(.file(file), elf, path: mapping.cleanPath, identity: file.identity, root: place.root)
         byIdentity[file.identity] = made
         return made
@@ -62,7 +57,6 @@ final class ModuleRegistry {
             isKnownUniquelyReferenced(&byIdentity[key])
         }.sorted { (byIdentity[$0]?.lastUse ?? 0) < (byIdentity[$1]?.lastUse ?? 0) }
         for key in unused.prefix(byIdentity.count - 256) { byIdentity[key] = nil }
-        others = []
     }
 
     private func make(

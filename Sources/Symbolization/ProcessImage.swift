@@ -12,17 +12,32 @@ final class ProcessImage {
         case vsyscall
     }
 
-    struct Region {
+    /// A mapping, and what is known of it. A class, so that to find one copies nothing.
+    final class Region {
         let mapping: Mapping
         let content: Content
         /// To show.
         let name: String
+
+        init(mapping: Mapping, content: Content, name: String) {
+            self.mapping = mapping
+            self.content = content
+            self.name = name
+        }
+
+        /// Whether its file is as it was.
+        fileprivate var isUnchanged: Bool {
+            if case .module(let module) = content { module.isUnchanged } else { true }
+        }
     }
 
     let startTime: UInt64?
     let perfMap: PerfMap
     /// Ascending, not overlapping.
-    private(set) var regions: [Region] = []
+    private var regions: [Region] = [] {
+        didSet { starts = regions.map(\.mapping.start) }
+    }
+    private var starts: [UInt64] = []
     private var current: [Mapping] = []
     /// Frames that were found, by address and whether it is a return address, in one number.
     var cache: [UInt64: [Frame]] = [:]
@@ -42,13 +57,13 @@ final class ProcessImage {
 
     func region(at address: UInt64) -> Region? {
         var low = 0
-        var high = regions.count
+        var high = starts.count
         while low < high {
             let middle = (low + high) / 2
-            if regions[middle].mapping.start <= address { low = middle + 1 } else { high = middle }
+            if starts[middle] <= address { low = middle + 1 } else { high = middle }
         }
-        guard low > 0, address < regions[low - 1].mapping.end else { return nil }
-        return regions[low - 1]
+        guard low > 0, case let found = regions[low - 1], address < found.mapping.end else { return nil }
+        return found
     }
 
     /// Takes over new mappings. Old ones that they leave room for stay, for addresses that were recorded before.
@@ -81,11 +96,5 @@ final class ProcessImage {
             result.append(old)
         }
         return result + new[next...]
-    }
-}
-
-extension ProcessImage.Region {
-    fileprivate var isUnchanged: Bool {
-        if case .module(let module) = content { module.isUnchanged } else { true }
     }
 }

@@ -82,7 +82,8 @@ package final class Symbolizer {
         if found[0].function == nil { counts.misses += 1 }
         if isLasting {
             if cachedFrames >= 1 << 18 { dropCaches() }
-            image.cache[key] = found
+            // Not `image`: it may have been replaced.
+            processes[process]?.cache[key] = found
             cachedFrames += 1
         }
         enforceLimit()
@@ -123,7 +124,11 @@ package final class Symbolizer {
 
     private func image(of process: Int32) -> ProcessImage {
         let known = processes[process]
-        if let known, known.startTime == ProcessStatus.startTime(of: process, root: root) { return known }
+        if let known {
+            // It may end meanwhile: then it is still the one that is known.
+            let now = ProcessStatus.startTime(of: process, root: root)
+            if now == nil || now == known.startTime { return known }
+        }
         // A new one, or another that was given the ID of one that ended.
         let made = ProcessImage(process: process, status: ProcessStatus(process: process, root: root))
         cachedFrames -= known?.cache.count ?? 0
@@ -186,7 +191,7 @@ extension Symbolizer {
         let offset = query.lookup - region.mapping.start + region.mapping.offset
         let place = module.segments.address(ofOffset: offset) ?? offset
         var frame = Frame(
-            kind: .user, module: region.name, moduleOffset: place, buildID: module.identity.buildID,
+            kind: .user, module: region.name, moduleOffset: place, buildID: module.buildID,
             address: query.address)
         if let found = module.function(at: place, reading) {
             frame.function = found.name
@@ -241,7 +246,7 @@ extension Symbolizer {
 
     private var reading: SymbolReading {
         // So that one file cannot push out all others.
-        let limit = options.memoryLimit / 4 / MemoryLayout<SymbolIndex.Symbol>.stride
+        let limit = max(options.memoryLimit, 0) / 4 / MemoryLayout<SymbolIndex.Symbol>.stride
         return SymbolReading(demangler: demangler, symbolLimit: limit) { [self] count in
             counts.symbolsIndexed += count
             hasGrown = true

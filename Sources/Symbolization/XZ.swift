@@ -26,14 +26,16 @@ func decompressXZ(_ bytes: [UInt8], limit: Int) -> [UInt8]? {
     }
 }
 
-/// The CRC-32 of a whole file (the one of IEEE 802.3, as .gnu_debuglink has it).
-func checksum(of source: ByteSource) -> UInt32 {
+/// The CRC-32 of a whole file (the one of IEEE 802.3, as .gnu_debuglink has it); nil if it has more than 4 GiB.
+func checksum(of source: ByteSource) -> UInt32? {
+    guard source.size <= 1 << 32 else { return nil }
     var sum: UInt32 = 0
     var position: UInt64 = 0
-    while true {
+    while position <= 1 << 32 {
         let bytes = source.bytes(at: position, upTo: 1 << 18)
         guard !bytes.isEmpty else { return sum }
         sum = lzma_crc32(bytes, bytes.count, sum)
         position += UInt64(bytes.count)
     }
+    return nil
 }

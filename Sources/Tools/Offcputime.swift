@@ -166,7 +166,8 @@ struct BlockReader {
         let kernel = addresses(key.kernel_stack)
         var labels = ["wait": WaitKind(state: key.state, kernel: report.kernelNames(kernel)).rawValue]
         if key.waker_thread != 0 {
-            labels[Self.waker] = withUnsafeBytes(of: key.waker_comm, WaitEvent.name) + " (\(key.waker_thread))"
+            labels[Self.waker] =
+                withUnsafeBytes(of: key.waker_comm, WaitEvent.name) + " (\(key.waker_thread))"
         }
         return StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
