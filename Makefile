@@ -4,6 +4,7 @@
 # make test     set up, build, and pass the tests
 # make dist     one static, stripped executable with man pages and completions, in a tarball
 # make install  to PREFIX (/usr/local) below DESTDIR
+# make bench    measure, and write docs/benchmarks.md
 # make lint     check formatting; make format: apply it
 # make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/KernelCases on other kernels
 
@@ -34,7 +35,7 @@ PREFIX  ?= /usr/local
 C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-test run test test-fast test-kernels dist install format lint clean
+.PHONY: all setup setup-test run test test-fast test-kernels bench dist install format lint clean
 all: build/apus
 
 # SwiftPM knows what is out of date; this makefile only knows what it needs first.
@@ -65,6 +66,9 @@ test-fast: bpf programs
 
 test-kernels: dist
 	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
+
+bench: build/dist/apus
+	Benchmarks/run --apus $<
 
 # --- What is given away ----------------------------------------------------------------------------------------
 dist: build/dist/apus

@@ -22,10 +22,11 @@ let package = Package(
         .target(name: "CSupport"),
         .target(name: "Processes", swiftSettings: swiftSettings),
         .systemLibrary(name: "CZlib"),
+        .systemLibrary(name: "CZstd"),
         // Names of C++ and Swift, compressed symbol tables, openat2.
         .target(name: "CSymbolization", linkerSettings: [.linkedLibrary("lzma"), .linkedLibrary("stdc++")]),
         .target(
-            name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "Processes"], exclude: ["DWARF"],
+            name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "CZstd", "Processes"],
             swiftSettings: swiftSettings),
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
@@ -43,6 +44,9 @@ let package = Package(
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "SymbolizationTests", dependencies: ["Processes", "Symbolization"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),
         .testTarget(

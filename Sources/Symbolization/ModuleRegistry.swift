@@ -51,11 +51,11 @@ final class ModuleRegistry {
 
     /// Closes files that no process is left to have mapped, but for some that others may map again.
     func removeUnused() {
-        // One reference is the table's.
         guard byIdentity.count > 256 else { return }
-        let unused = byIdentity.keys.filter { key in
-            isKnownUniquelyReferenced(&byIdentity[key])
-        }.sorted { (byIdentity[$0]?.lastUse ?? 0) < (byIdentity[$1]?.lastUse ?? 0) }
+        // One reference is the table's; the keys apart from it, or they would be another.
+        let keys = Array(byIdentity.keys)
+        let unused = keys.filter { isKnownUniquelyReferenced(&byIdentity[$0]) }
+            .sorted { (byIdentity[$0]?.lastUse ?? 0) < (byIdentity[$1]?.lastUse ?? 0) }
         for key in unused.prefix(byIdentity.count - 256) { byIdentity[key] = nil }
     }
 

@@ -48,7 +48,8 @@ final class StackReport {
         self.options = options
         self.style = style
         symbolizer = Symbolizer(
-            options: SymbolizerOptions(demangle: options.demangle), lines: nil)
+            options: SymbolizerOptions(demangle: options.demangle),
+            lines: options.lines || options.inlines ? DWARFLines() : nil)
     }
 
     /// Call while a process lives, so that its frames can be named when it is gone.
@@ -80,10 +81,22 @@ final class StackReport {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
             let found = symbolizer.frames(
                 user: address, process: key.process, isReturnAddress: index > 0)
-            frames += options.inlines ? found : found.suffix(1)
+            frames += shown(found)
         }
         lines[key] = frames
         return frames
+    }
+
+    /// Without what --no-lines and --no-inlines leave out.
+    private func shown(_ frames: [Frame]) -> [Frame] {
+        let kept = options.inlines ? frames[...] : frames.suffix(1)
+        guard !options.lines else { return Array(kept) }
+        return kept.map { frame in
+            var frame = frame
+            frame.file = nil
+            frame.line = nil
+            return frame
+        }
     }
 
     private func kernelFrames(_ addresses: [UInt64]) -> [Frame] {

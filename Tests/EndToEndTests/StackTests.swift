@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+/// A stack of `--json`.
+private struct Stack: Decodable {
+    struct Frame: Decodable {
+        let kind: String
+        let function: String?
+        let module: String?
+    }
+
+    let pid: Int32
+    let tid: Int32
+    let comm: String
+    let samples: Int?
+    let offCpuNs: Int64?
+    let blocks: Int?
+    let wait: String?
+    let still: String?
+    let frames: [Frame]
+
+    func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
+
+    static func all(_ output: String) throws -> [Stack] {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try output.split(separator: "\n").filter { $0.hasPrefix("{") }.map {
+            try decoder.decode(Stack.self, from: Data($0.utf8))
+        }
+    }
+}
+
+extension EndToEnd {
+    @Suite struct StackTests {
+        private func run(_ words: [String], patience: TimeInterval = 60) throws -> Finished {
+            let result = try Finished([Harness.apus] + words, patience: patience)
+            try #require(result.end == .exited(0), "\(result.errors)")
+            return result
+        }
+
+        /// With frame pointers, which user stacks follow.
+        private func framed(_ name: String) throws -> String {
+            try Harness.program(name, options: ["-g", "-O1", "-fno-omit-frame-pointer"])
+        }
+
+        @Test func theTimeOfAProducerSplitsBetweenSleepAndLock() throws {
+            let result = try run(["offcputime", "--json", "--", try framed("producer"), "50"])
+            let line = try #require(result.text.split(separator: "\n").first { $0.hasPrefix("producer ") })
+            let words = line.split(separator: " ").compactMap { Int64($0) }
+            try #require(words.count == 3)
+            let stacks = try Stack.all(result.text).filter { $0.tid == Int32(words[0]) }
+            let sleep = stacks.filter { $0.has("wait_for_work") }
+            let lock = stacks.filter {
+                $0.wait == "lock" && !$0.has("pthread_barrier_wait") && $0.has("produce")
+            }
+            #expect(sleep.allSatisfy { $0.wait == "sleep" || $0.wait == "preempted" })
+            let slept = Double(sleep.reduce(0) { $0 + ($1.offCpuNs ?? 0) })
+            let locked = Double(lock.reduce(0) { $0 + ($1.offCpuNs ?? 0) })
+            let share = slept / (slept + locked)
+            #expect(share > 0.78 && share < 0.82, "\(share)")
+            let blocked = Double(words[1] - words[2])
+            #expect(abs(slept + locked - blocked) < 0.01 * blocked, "\(slept + locked) of \(blocked)")
+        }
+
+        @Test func samplesAddUpToTheTimeBurned() throws {
+            let result = try run(["profile", "-F", "99", "--json", "--", try framed("burn"), "10"])
+            let line = try #require(result.text.split(separator: "\n").first { $0.hasPrefix("burned ") })
+            let burned = try #require(line.split(separator: " ").dropFirst().first.flatMap { Double($0) })
+            let stacks = try Stack.all(result.text).filter { $0.comm.hasPrefix("burn") }
+            let samples = Double(stacks.reduce(0) { $0 + ($1.samples ?? 0) })
+            let expected = burned / 1e9 * 99
+            #expect(abs(samples - expected) < 0.02 * expected, "\(samples) of \(expected)")
+            let named = Double(stacks.filter { $0.has("burn_here") }.reduce(0) { $0 + ($1.samples ?? 0) })
+            #expect(named > 0.95 * samples)
+        }
+
+        @Test func foldedStacksHoldEverySample() throws {
+            let program = try framed("burn")
+            let result = try run(["profile", "-f", "-F", "99", "--", program, "2"])
+            let lines = result.text.split(separator: "\n").filter { $0.hasPrefix("burn") && $0.contains(";") }
+            #expect(lines.allSatisfy { $0.split(separator: " ").last.flatMap { Int($0) } != nil })
+            let burning = lines.filter { $0.contains(";main;burn_here ") || $0.contains(";burn_here ") }
+            #expect(!burning.isEmpty)
+        }
+
+        @Test func aProcessThatIsGoneStillHasNames() throws {
+            let program = try framed("burn")
+            let result = try run(
+                [
+                    "profile", "-F", "99", "--json", "--follow", "--", "sh", "-c",
+                    "\(program) 0.5; \(program) 0.5; sleep 1",
+                ])
+            let stacks = try Stack.all(result.text).filter { $0.comm.hasPrefix("burn") }
+            #expect(Set(stacks.filter { $0.has("burn_here") }.map(\.pid)).count == 2)
+        }
+
+        @Test func aThreadThatNeverWakesIsInTheResult() throws {
+            let result = try run(["offcputime", "--json", "--duration", "2", "--", "sleep", "60"])
+            let still = try Stack.all(result.text).filter { $0.comm == "sleep" && $0.still == "blocked" }
+            #expect(still.count == 1)
+            #expect(still.first?.wait == "sleep")
+            #expect((still.first?.offCpuNs ?? 0) > 1_500_000_000)
+        }
+
+        @Test func noFrameOfTheTracerIsShown() throws {
+            let result = try run(["offcputime", "--json", "--", try framed("producer"), "3"])
+            for stack in try Stack.all(result.text) {
+                let names = stack.frames.compactMap(\.function)
+                #expect(!names.contains { $0.hasPrefix("bpf_") || $0.hasPrefix("__traceiter") }, "\(names)")
+            }
+        }
+
+        @Test func picturesAndProfilesAreWritten() throws {
+            let folder = try TemporaryFolder()
+            let program = try framed("burn")
+            for name in ["a.svg", "a.html"] {
+                _ = try run(
+                    [
+                        "profile", "-F", "99", "--flamegraph", folder.path(name), "--pprof",
+                        folder.path("a.pb.gz"),
+                    ]
+                        + ["--", program, "1"])
+                let text = try String(contentsOfFile: folder.path(name), encoding: .utf8)
+                #expect(text.contains("burn_here"))
+                #expect(!text.contains("http-equiv=\"refresh\"") && !text.contains("src=\"http"))
+            }
+            let unpacked = try Finished(["gzip", "-dc", folder.path("a.pb.gz")])
+            #expect(unpacked.end == .exited(0))
+            #expect(unpacked.output.range(of: Data("burn_here".utf8)) != nil)
+        }
+    }
+}
