@@ -90,7 +90,9 @@ import Testing
         // A file that is cut gives no names, and nothing worse.
         #expect(truncate(path, 100) == 0)
         symbolizer.observe(process: target.pid)
-        #expect(name() == nil)
+        // A cut file can kill the program that has it mapped; one that has ended stays as it is known.
+        let left = (try? String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)) ?? ""
+        #expect(name() == nil || left.isEmpty)
     }
 
     @Test func librariesThatAreLoadedLaterAreFound() throws {
