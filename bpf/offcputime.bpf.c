@@ -8,9 +8,9 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/stacks.bpf.h"
+#include "lib/task.bpf.h"
 #include "include/offcputime.h"
 
-#define TASK_DEAD 0x80
 #define PF_KTHREAD 0x00200000
 #define TASKS 65536
 #define TOTALS_DEFAULT 40960
@@ -40,13 +40,13 @@ struct {
 	__type(value, struct process_event);
 } seen SEC(".maps");
 
-/* A new entry is put together here: it is too large for the stack. */
+/* An empty one to start from: too large for the stack. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct blocked_task);
-} blocked_scratch SEC(".maps");
+} empty_entry SEC(".maps");
 
 static __always_inline void tell_reader(__u32 process, bool executed)
 {
@@ -58,11 +58,9 @@ static __always_inline void tell_reader(__u32 process, bool executed)
 	send_record(&event, sizeof(event));
 }
 
-static __always_inline bool block_wanted(struct task_struct *task, __u32 state, __u32 process,
-					 __u32 thread)
+static __always_inline bool block_wanted(struct task_struct *task, __u32 state, bool kernel_task,
+					 __u32 process, __u32 thread)
 {
-	bool kernel_task = BPF_CORE_READ(task, flags) & PF_KTHREAD;
-
 	if (state == 0 ? !offcputime_config.preempted
 		       : (offcputime_config.states && !(state & offcputime_config.states)))
 		return false;
@@ -71,10 +69,29 @@ static __always_inline bool block_wanted(struct task_struct *task, __u32 state, 
 	return task_wanted(task, process, thread);
 }
 
-static __always_inline void block_begins(void *ctx, struct task_struct *task, bool preempted)
+/* The entry of a thread, made from an empty one if it is new. */
+static __always_inline struct blocked_task *entry_of(__u32 thread)
 {
-	__u32 thread = BPF_CORE_READ(task, pid), process, state, zero = 0;
+	struct blocked_task *entry = bpf_map_lookup_elem(&blocked, &thread), *empty;
+	__u32 zero = 0;
+
+	if (entry)
+		return entry;
+	empty = bpf_map_lookup_elem(&empty_entry, &zero);
+	if (empty)
+		bpf_map_update_elem(&blocked, &thread, empty, BPF_NOEXIST);
+	entry = bpf_map_lookup_elem(&blocked, &thread);
+	if (!entry)
+		__sync_fetch_and_add(&event_channel.lost_state, 1);
+	return entry;
+}
+
+static __always_inline void block_begins(void *ctx, struct task_struct *task, bool preempted,
+					 bool direct)
+{
+	__u32 thread = TASK_FIELD(direct, task, pid), process, number, state;
 	struct blocked_task *entry;
+	bool kernel_task;
 
 	if (!thread)
 		return;
@@ -83,26 +100,32 @@ static __always_inline void block_begins(void *ctx, struct task_struct *task, bo
 		bpf_map_delete_elem(&blocked, &thread);
 		return;
 	}
-	process = process_number(task);
-	if (!block_wanted(task, state, process, thread_number(task)))
+	number = task_filter.pid_namespace ? thread_number(task) : thread;
+	process = task_filter.pid_namespace ? process_number(task)
+					    : (__u32)TASK_FIELD(direct, task, tgid);
+	kernel_task = TASK_FIELD(direct, task, flags) & PF_KTHREAD;
+	if (!block_wanted(task, state, kernel_task, process, number))
 		return;
-	entry = bpf_map_lookup_elem(&blocked_scratch, &zero);
+	entry = entry_of(thread);
 	if (!entry)
 		return;
-	__builtin_memset(&entry->key, 0, sizeof(entry->key));
 	entry->key.process = process;
-	entry->key.thread = thread_number(task);
+	entry->key.thread = number;
 	entry->key.state = state;
+	entry->key.kernel_stack = entry->key.user_stack = 0;
 	bpf_probe_read_kernel(entry->key.comm, sizeof(entry->key.comm), &task->comm);
+	if (offcputime_config.wakers) {
+		entry->key.waker_process = entry->key.waker_thread = 0;
+		entry->key.waker_kernel_stack = entry->key.waker_user_stack = 0;
+		__builtin_memset(entry->key.waker_comm, 0, sizeof(entry->key.waker_comm));
+	}
 	if (offcputime_config.sides & STACK_KERNEL)
 		entry->key.kernel_stack = take_stack(ctx, STACK_SLOT_SWITCH, 0);
-	if (offcputime_config.sides & STACK_USER && !(BPF_CORE_READ(task, flags) & PF_KTHREAD)) {
+	if (offcputime_config.sides & STACK_USER && !kernel_task) {
 		entry->key.user_stack = take_stack(ctx, STACK_SLOT_SWITCH, BPF_F_USER_STACK);
 		tell_reader(process, false);
 	}
 	entry->since_ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&blocked, &thread, entry, BPF_ANY))
-		__sync_fetch_and_add(&event_channel.lost_state, 1);
 }
 
 static __always_inline void add_block(struct block_key *key, __u64 ns)
@@ -124,9 +147,9 @@ static __always_inline void add_block(struct block_key *key, __u64 ns)
 		total->longest_ns = ns;
 }
 
-static __always_inline void block_ends(struct task_struct *task)
+static __always_inline void block_ends(struct task_struct *task, bool direct)
 {
-	__u32 thread = BPF_CORE_READ(task, pid);
+	__u32 thread = TASK_FIELD(direct, task, pid);
 	struct blocked_task *entry;
 	__u64 ns;
 
@@ -142,16 +165,16 @@ static __always_inline void block_ends(struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempted, struct task_struct *previous, struct task_struct *next)
 {
-	block_ends(next);
-	block_begins(ctx, previous, preempted);
+	block_ends(next, DIRECT);
+	block_begins(ctx, previous, preempted, DIRECT);
 	return 0;
 }
 
 SEC("raw_tp/sched_switch")
 int sched_switch_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	block_ends((struct task_struct *)ctx->args[2]);
-	block_begins(ctx, (struct task_struct *)ctx->args[1], ctx->args[0]);
+	block_ends((struct task_struct *)ctx->args[2], CHECKED);
+	block_begins(ctx, (struct task_struct *)ctx->args[1], ctx->args[0], CHECKED);
 	return 0;
 }
 

@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Following tasks through the scheduler: since when each is runnable, and who
- * had each CPU. Fields are read through pointers that the verifier trusts
- * where there are any (DIRECT), by checked copies elsewhere.
+ * had each CPU.
  */
 #ifndef APUS_SCHED_BPF_H
 #define APUS_SCHED_BPF_H
 
 #include "../include/scheduler.h"
+#include "task.bpf.h"
 
-#define DIRECT true
-#define CHECKED false
-#define TASK_FIELD(direct, task, field) \
-	((direct) ? (task)->field : BPF_CORE_READ((struct task_struct *)(task), field))
-
-#define TASK_RUNNING 0
-#define TASK_DEAD 0x80 /* in prev->__state at its last switch (linux/sched.h) */
 #define TASKS_REMEMBERED 65536
 #define THROTTLE_DEPTH 4 /* levels of cgroups whose bandwidth limits are looked at */
 
