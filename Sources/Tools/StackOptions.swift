@@ -56,7 +56,7 @@ package struct StackOptions: ParsableArguments {
     }
 }
 
-private func parsePicture(_ text: String) throws -> String {
+func parsePicture(_ text: String) throws -> String {
     guard text.hasSuffix(".svg") || text.hasSuffix(".html") else {
         throw ValidationError(
             "'\(escaped(text))' is no picture that can be drawn: give a name ending in .svg or .html.")

@@ -285,25 +285,26 @@ final class StackReport {
             graph.palette = style.palette
             graph.value = style.value
             let picture = FlameGraph(profile, graph)
-            try Self.write(path) {
+            try writeFile(path) {
                 path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
             }
         }
         if let path = options.pprof {
-            try Self.write(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
+            try writeFile(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
         }
     }
+}
 
-    private static func write(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw CommandFailure("cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
-        }
-        defer { close(descriptor) }
-        let output = Output(descriptor: descriptor)
-        try output.write(body)
-        try output.flush()
+/// Writes a file that the user asked for by name.
+func writeFile(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+        throw CommandFailure("cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
     }
+    defer { close(descriptor) }
+    let output = Output(descriptor: descriptor)
+    try output.write(body)
+    try output.flush()
 }
 
 extension Frame {

@@ -27,7 +27,7 @@ package struct Apus: ParsableCommand {
             Each command also runs under its own name when apus is called through a link of that name.
             """,
         version: apusVersion,
-        subcommands: [Check.self],
+        subcommands: [Check.self, FlameGraphCommand.self],
         groupedSubcommands: Toolkit.groups)
 
     @Flag(help: ArgumentHelp("Print the names of all tracing commands, one a line.", visibility: .hidden))

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import Glibc
+internal import Reporting
+
+/// A picture of folded stacks from anywhere.
+package struct FlameGraphCommand: ParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "flamegraph",
+        abstract: "Draw folded stacks, of these commands or of any other tool, as a flame graph.",
+        discussion: """
+            Reads lines of the form "frame;frame;frame count" and writes one file that any browser opens, without \
+            the network: zoom with a click, search with / or Ctrl-F.
+
+            EXAMPLES: From a recording:
+
+                profile -f -F 99 10 > cpu.folded
+                apus flamegraph cpu.folded -o cpu.svg
+
+            What has changed between two recordings (red has grown, blue has shrunk):
+
+                apus flamegraph --diff before.folded after.folded -o diff.html
+            """)
+
+    enum Colours: String, ExpressibleByArgument, CaseIterable {
+        case cpu, offcpu, memory
+    }
+
+    @Argument(
+        help: "The file with folded stacks; - or none for standard input. With --diff two: before, after.")
+    package var files: [String] = []
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("The picture to write: .svg or .html by its ending.", valueName: "file"),
+        transform: parsePicture)
+    package var output: String
+
+    @Flag(name: .customLong("diff"), help: "Compare two recordings; boxes are as wide as in the second.")
+    package var diff = false
+
+    @Flag(
+        name: .customLong("normalize"),
+        help: "With --diff: scale the first recording to the total of the second.")
+    package var normalize = false
+
+    @Option(name: .customLong("title"), help: "What stands above the picture.")
+    package var title = "Flame graph"
+
+    @Option(
+        name: .customLong("colors"), help: "Colours, and the unit of the counts: none, microseconds or bytes."
+    )
+    var colours: Colours = .cpu
+
+    @Flag(name: .customLong("icicle"), help: "Draw the root at the top.")
+    package var icicle = false
+
+    @Flag(name: .customLong("by-value"), help: "Order frames by value, not by name.")
+    package var byValue = false
+
+    package init() {}
+
+    package mutating func validate() throws {
+        guard files.count == 2 || !diff else { throw ValidationError("--diff takes two recordings.") }
+        guard files.count < 2 || diff else { throw ValidationError("give one recording, or --diff for two.") }
+    }
+
+    private var options: FlameGraph.Options {
+        var options = FlameGraph.Options()
+        options.title = title
+        options.icicle = icicle
+        options.order = byValue ? .value : .name
+        options.palette = colours == .cpu ? .cpu : colours == .offcpu ? .offCPU : .memory
+        return options
+    }
+
+    package func run() throws {
+        let graph: FlameGraph
+        if diff {
+            var comparison = FlameGraph.Comparison()
+            comparison.normalize = normalize
+            comparison.beforeName = files[0]
+            comparison.afterName = files[1]
+            graph = FlameGraph(before: try read(files[0]), after: try read(files[1]), comparison, options)
+        } else {
+            graph = FlameGraph(try read(files.first ?? "-"), options)
+        }
+        try writeFile(output) { output.hasSuffix(".svg") ? graph.writeSVG(to: $0) : graph.writeHTML(to: $0) }
+    }
+
+    /// Folded off-CPU time is in microseconds, as BCC's is.
+    private var valueType: Profile.ValueType {
+        switch colours {
+        case .cpu: .samples
+        case .offcpu: Profile.ValueType(name: "off_cpu", unit: "microseconds")
+        case .memory: Profile.ValueType(name: "inuse_space", unit: "bytes")
+        }
+    }
+
+    private func read(_ path: String) throws -> Profile {
+        let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw CommandFailure("cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
+        }
+        defer { if descriptor > 0 { close(descriptor) } }
+        var reader = FoldedReader(valueType: valueType)
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { piece.deallocate() }
+        while true {
+            let count = Glibc.read(descriptor, piece.baseAddress, piece.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else {
+                throw CommandFailure(
+                    "cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
+            }
+            if count == 0 { break }
+            reader.read(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+        }
+        reader.finish()
+        if reader.badLines > 0 {
+            let first = reader.firstBadLine.map { ", the first is line \($0.number)" } ?? ""
+            writeError(
+                "flamegraph: \(reader.badLines) lines of '\(escaped(path))' are no folded stacks\(first)")
+        }
+        guard reader.profile.count > 0 else {
+            throw CommandFailure(
+                "'\(escaped(path))' holds no folded stacks: lines of the form frame;frame count")
+        }
+        return reader.profile
+    }
+}
