@@ -52,6 +52,11 @@ package final class Symbolizer {
         if handle >= 0, image.hasOther { counts.filesOpened += image.perfMap.open(root: handle) }
     }
 
+    /// Whether an address lies in a mapping that `observe` has seen.
+    package func knows(_ address: UInt64, in process: Int32) -> Bool {
+        processes[process]?.region(at: address) != nil
+    }
+
     /// Forgets a process, once its frames have been reported.
     package func forget(process: Int32) {
         guard let image = processes.removeValue(forKey: process) else { return }

@@ -48,20 +48,21 @@ private func messageName(_ name: String, _ arguments: [String]) -> String {
 
 /// The parser's message as one plain sentence: for a value that we refused, our own reason alone.
 private func usageSentence(_ message: String) -> String {
-    // "The value 'abc' is invalid for '-p <pid,…>': REASON"
+    // "The value 'abc' is invalid for '-p <pid,…>': REASON", or '<seconds>' for an argument without a name
     let line = message.split(separator: "\n").first.map(String.init) ?? message
     let sentence = line.hasSuffix(".") ? String(line.dropLast()) : line
-    guard let start = offset(of: " is invalid for '", in: sentence),
-        let end = offset(of: ">': ", in: sentence)
-    else { return sentence }
-    let option = sentence.utf8.dropFirst(start + 17).prefix { $0 != 32 }
-    return "\(Substring(option)): \(Substring(sentence.utf8.dropFirst(end + 4)))"
+    let marker = " is invalid for '"
+    guard let start = offset(of: marker, in: sentence, from: 0) else { return sentence }
+    let option = start + marker.utf8.count
+    guard let end = offset(of: "': ", in: sentence, from: option) else { return sentence }
+    let name = sentence.utf8.dropFirst(option).prefix { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "'") }
+    return "\(Substring(name)): \(Substring(sentence.utf8.dropFirst(end + 3)))"
 }
 
-/// Where `part` first begins in `text`, in bytes. (The library's search would link its regular expressions.)
-private func offset(of part: String, in text: String) -> Int? {
+/// Where `part` next begins in `text`, in bytes. (The library's search would link its regular expressions.)
+private func offset(of part: String, in text: String, from start: Int) -> Int? {
     let text = Array(text.utf8)
     let part = Array(part.utf8)
-    guard text.count >= part.count else { return nil }
-    return (0...text.count - part.count).first { text[$0..<$0 + part.count].elementsEqual(part) }
+    guard text.count >= start + part.count else { return nil }
+    return (start...text.count - part.count).first { text[$0..<$0 + part.count].elementsEqual(part) }
 }

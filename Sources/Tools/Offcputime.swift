@@ -172,7 +172,7 @@ struct BlockReader {
         return StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
-            user: addresses(key.user_stack),
+            user: StackReport.withoutEnd(addresses(key.user_stack)[...]),
             labels: labels)
     }
 

@@ -105,7 +105,7 @@ package struct ProfileCommand: TracingCommand {
             record: { record in
                 guard let sample = StackSample(record) else { return }
                 counted.add(sample)
-                report.observe(sample.process, at: sample.head.time_ns)
+                report.observe(sample.process, at: sample.head.time_ns, running: sample.key.user.first)
                 report.add(sample.key, [1, nanoseconds])
             },
             detach: sampler.stop,
@@ -165,7 +165,7 @@ struct StackSample {
         key = StackReport.Key(
             process: Int32(bitPattern: head.process), thread: Int32(bitPattern: head.process),
             comm: withUnsafeBytes(of: head.comm, WaitEvent.name), kernel: Array(addresses[..<kernel]),
-            user: Array(addresses[kernel...]))
+            user: StackReport.withoutEnd(addresses[kernel...]))
     }
 }
 

@@ -41,7 +41,7 @@ final class StackReport {
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
-    private var nextLook: [Int32: UInt64] = [:]
+    private var lastLook: [Int32: UInt64] = [:]
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
@@ -55,12 +55,21 @@ final class StackReport {
     /// Call while a process lives, so that its frames can be named when it is gone.
     func observe(_ process: Int32) { symbolizer.observe(process: process) }
 
-    /// The same for a process that may have been looked at before: again only after a second.
-    func observe(_ process: Int32, at nanoseconds: UInt64) {
-        guard nanoseconds >= (nextLook[process] ?? 0) else { return }
-        nextLook[process] = nanoseconds + 1_000_000_000
+    /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
+    /// address is (it may have executed another program, or loaded a library), and once a second.
+    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?) {
+        if let last = lastLook[process] {
+            let age = nanoseconds - min(nanoseconds, last)
+            let isKnown = address.map { symbolizer.knows($0, in: process) } ?? true
+            guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
+        }
+        lastLook[process] = nanoseconds
         observe(process)
     }
+
+    /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
+    private static let lookAgain: UInt64 = 1_000_000_000
+    private static let lookAtNew: UInt64 = 2_000_000
 
     func add(_ key: Key, _ values: [UInt64]) {
         guard var sum = entries[key] else {
@@ -115,6 +124,12 @@ final class StackReport {
             name.map { name in ours.contains { name.hasPrefix($0) } } ?? false
         }
         return last.map { $0 + 1 } ?? 0
+    }
+
+    /// A user stack without what is no address at its end: where frame pointers lead nowhere they often lead to 0.
+    static func withoutEnd(_ addresses: ArraySlice<UInt64>) -> [UInt64] {
+        // The first page is never mapped (vm.mmap_min_addr).
+        Array(addresses[..<(addresses.lastIndex { $0 >= 4096 }.map { $0 + 1 } ?? addresses.startIndex)])
     }
 
     /// Function names of a stack's kernel part, leaf first.
