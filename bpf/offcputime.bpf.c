@@ -112,6 +112,7 @@ static __always_inline void block_begins(void *ctx, struct task_struct *task, bo
 	entry->key.process = process;
 	entry->key.thread = number;
 	entry->key.state = state;
+	entry->key.before = 0;
 	entry->key.kernel_stack = entry->key.user_stack = 0;
 	bpf_probe_read_kernel(entry->key.comm, sizeof(entry->key.comm), &task->comm);
 	if (offcputime_config.wakers) {

@@ -92,6 +92,26 @@ package struct Offcputime: TracingCommand {
         return config
     }
 
+    /// Where only processes and threads are chosen, or nothing is: what else selects is for programs to test.
+    private func findBlocked(_ object: LoadedObject, _ session: Session, _ report: StackReport)
+        -> BlockedBefore?
+    {
+        guard let chosen = session.chosenTasks, targets.comm == nil, targets.cgroup == nil, user == nil,
+            targets.container == nil, state != 0
+        else { return nil }
+        let everything = chosen.processes.isEmpty && chosen.threads.isEmpty
+        let proc = ProcFS()
+        return BlockedBefore(
+            object, processes: everything ? nil : chosen.processes.filter { $0 != session.launchedProcess },
+            threads: chosen.threads
+        ) { process, taskState in
+            // kthreadd, and all that it has started
+            let isKernelTask = process == 2 || proc.parent(of: process) == 2
+            if isKernelTask ? userTasksOnly : kernelTasksOnly { return false }
+            return state.map { UInt64(taskState) & $0 != 0 } ?? true
+        }
+    }
+
     package func trace(_ session: Session) throws {
         let object = try session.open("offcputime")
         object.setConstant("offcputime_config", to: config)
@@ -108,38 +128,39 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style)
+        var before: BlockedBefore?
         try session.run(
             loaded, of: "blocks",
-            ready: { session.say("tracing time off the CPU, in microseconds; Ctrl-C to end") },
+            ready: {
+                session.say("tracing time off the CPU, in microseconds; Ctrl-C to end")
+                before = findBlocked(loaded, session, report)
+            },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
                 report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             atEnd: {
-                BlockReader(loaded, least: config.least_ns, most: config.most_ns).read(into: report)
+                BlockReader(loaded, least: config.least_ns, most: config.most_ns, before: before).read(
+                    into: report)
                 try report.write(to: session.output, json: common.json)
             })
     }
 }
 
-private func parseMicroseconds(_ text: String) throws -> UInt64 {
-    guard let value = UInt64(text), value <= 1 << 53 else {
-        throw ValidationError("'\(escaped(text))' is no number of microseconds.")
-    }
-    return value
-}
-
 /// Reads what offcputime's programs have gathered.
 struct BlockReader {
     private static let still = "still"
+    private static let since = "since"
     private static let waker = "waker"
 
     private let object: LoadedObject
     private let range: ClosedRange<UInt64>
     private let stacks: HashMap<UInt64, stack_trace>
+    private let before: BlockedBefore?
 
-    init(_ object: LoadedObject, least: UInt64, most: UInt64) {
+    init(_ object: LoadedObject, least: UInt64, most: UInt64, before: BlockedBefore?) {
         self.object = object
+        self.before = before
         range = least...most
         stacks = object.map("stacks")
     }
@@ -156,24 +177,28 @@ struct BlockReader {
         blocked.forEach { _, task in
             let since = task.pointee.since_ns
             guard since > 0, nanoseconds > since, range.contains(nanoseconds - since) else { return }
-            var key = entry(task.pointee.key, report)
-            key.labels[Self.still] = "blocked"
-            report.add(key, [nanoseconds - since, 1])
+            report.add(entry(task.pointee.key, report, isOver: false), [nanoseconds - since, 1])
         }
     }
 
-    private func entry(_ key: block_key, _ report: StackReport) -> StackReport.Key {
+    private func entry(_ key: block_key, _ report: StackReport, isOver: Bool = true) -> StackReport.Key {
         let kernel = addresses(key.kernel_stack)
-        var labels = ["wait": WaitKind(state: key.state, kernel: report.kernelNames(kernel)).rawValue]
+        let found = before?.stack(key.before) ?? []
+        let names = key.before == 0 ? report.kernelNames(kernel) : found
+        var labels = ["wait": WaitKind(state: key.state, kernel: names).rawValue]
+        if key.before != 0 { labels[Self.since] = "before the start" }
+        if !isOver { labels[Self.still] = "blocked" }
         if key.waker_thread != 0 {
             labels[Self.waker] =
                 withUnsafeBytes(of: key.waker_comm, WaitEvent.name) + " (\(key.waker_thread))"
         }
-        return StackReport.Key(
+        let reported = StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
             user: StackReport.withoutEnd(addresses(key.user_stack)[...]),
             labels: labels)
+        if !found.isEmpty { report.notes[reported] = found }
+        return reported
     }
 
     private func addresses(_ stack: UInt64) -> [UInt64] {
@@ -189,7 +214,8 @@ struct BlockReader {
 let offcputimeDiscussion = """
     Adds up, by thread and stack, the time from when a thread is switched out to when it runs again: asleep, waiting \
     for a lock, for the disk or for the CPU. Threads that are still off the CPU at the end count too, marked \
-    still=blocked.
+    still=blocked, and so do those that were off it at the start, from then on, marked since=before the start, with \
+    the kernel functions that /proc knows.
 
     OUTPUT: As BCC's offcputime: the frames, the kernel's first, the innermost first; then the thread and the \
     microseconds. wait= says what kind of waiting it was, as far as the state and the kernel's functions tell: \

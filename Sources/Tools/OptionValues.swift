@@ -33,6 +33,14 @@ func parseSeconds(_ text: String) throws -> Double {
     return seconds
 }
 
+/// Microseconds, up to what is safe to count in nanoseconds.
+func parseMicroseconds(_ text: String) throws -> UInt64 {
+    guard let value = UInt64(text), value <= 1 << 53 else {
+        throw ValidationError("invalid delay (in us): '\(escaped(text))' is no number of microseconds.")
+    }
+    return value
+}
+
 /// "65536", "64K", "16M", "1G", with or without a B or iB behind.
 func parseByteCount(_ text: String) throws -> UInt64 {
     let digits = text.prefix { $0.isNumber && $0.isASCII }

@@ -139,13 +139,6 @@ package struct Runqslower: TracingCommand {
     }
 }
 
-private func parseMicroseconds(_ text: String) throws -> UInt64 {
-    guard let value = UInt64(text), value <= 1_000_000_000_000 else {
-        throw ValidationError("invalid delay (in us): '\(escaped(text))' is no number of microseconds.")
-    }
-    return value
-}
-
 let runqslowerDiscussion = """
     Prints a line for each time that a thread has waited for a CPU for more than min-us microseconds: after being \
     woken, after being preempted, or after its creation. The wait ends when the thread runs.

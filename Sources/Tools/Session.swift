@@ -39,6 +39,14 @@ package final class Session {
         if common.verbose { say(message) }
     }
 
+    /// The command that was launched to be traced.
+    var launchedProcess: Int32? { launched?.process }
+
+    /// The processes and threads that were chosen by ID; nil where IDs are not the kernel's own, in a PID namespace.
+    var chosenTasks: (processes: [Int32], threads: [Int32])? {
+        filter.hasKernelIDs ? (filter.processes, filter.threads) : nil
+    }
+
     /// Types of the running kernel, from it or from `--btf`.
     func kernelTypes() throws -> KernelTypes { try KernelTypes(path: common.btf) }
 

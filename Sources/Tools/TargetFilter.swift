@@ -104,6 +104,11 @@ struct TargetFilter {
         }
     }
 
+    /// Whether the IDs that we see are those that the kernel itself uses.
+    var hasKernelIDs: Bool {
+        ProcFS().pidNamespace(of: getpid()).map { $0 == Self.initialPIDNamespace } ?? true
+    }
+
     private var constants: task_filter {
         var filter = task_filter()
         filter.`self` = UInt32(getpid())
@@ -130,7 +135,7 @@ struct TargetFilter {
             filter.flags |= FILTER_MOUNT_NAMESPACE.rawValue
             filter.mount_namespace = UInt32(truncatingIfNeeded: mountNamespace)
         }
-        if let own = ProcFS().pidNamespace(of: getpid()), own != Self.initialPIDNamespace {
+        if !hasKernelIDs, let own = ProcFS().pidNamespace(of: getpid()) {
             filter.pid_namespace = UInt32(truncatingIfNeeded: own)
         }
         return filter

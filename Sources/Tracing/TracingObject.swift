@@ -245,6 +245,14 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
 
     fileprivate init(_ map: OpaquePointer) { self.map = map }
 
+    /// Adds an entry unless the key has one already, or the map is full.
+    package func add(_ key: Key, _ value: Value) {
+        var key = key
+        var value = value
+        _ = bpf_map__update_elem(
+            map, &key, MemoryLayout<Key>.size, &value, MemoryLayout<Value>.size, UInt64(BPF_NOEXIST))
+    }
+
     /// The value of a key; nil if it has none.
     package func value(_ key: Key) -> Value? {
         var key = key

@@ -18,6 +18,7 @@ private struct Stack: Decodable {
     let blocks: Int?
     let wait: String?
     let still: String?
+    let since: String?
     let frames: [Frame]
 
     func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
@@ -101,6 +102,20 @@ extension EndToEnd {
             #expect(still.count == 1)
             #expect(still.first?.wait == "sleep")
             #expect((still.first?.offCpuNs ?? 0) > 1_500_000_000)
+        }
+
+        @Test func aThreadThatWasBlockedBeforeIsInTheResult() throws {
+            let sleeper = try Child(["sleep", "60"])
+            defer { sleeper.send(SIGKILL) }
+            try eventually("sleep to sleep") {
+                let stat = try String(contentsOfFile: "/proc/\(sleeper.pid)/stat", encoding: .utf8)
+                return stat.contains("(sleep) S")
+            }
+            let result = try run(["offcputime", "--json", "--duration", "1", "-p", "\(sleeper.pid)"])
+            let stacks = try Stack.all(result.text)
+            #expect(stacks.count == 1)
+            #expect(stacks.first?.since == "before the start" && stacks.first?.still == "blocked")
+            #expect(stacks.first?.wait == "sleep")
         }
 
         @Test func noFrameOfTheTracerIsShown() throws {

@@ -26,7 +26,7 @@ struct block_key {
 	__u32 waker_process;
 	__u32 waker_thread;
 	__u32 state; /* of the task when it was switched out; 0: preempted */
-	__u32 reserved;
+	__u32 before; /* not 0: it was off the CPU when we came; a number that the reader knows it by */
 	char comm[TASK_COMM_BYTES];
 	char waker_comm[TASK_COMM_BYTES];
 };
