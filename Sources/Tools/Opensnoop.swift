@@ -240,7 +240,8 @@ let opensnoopDiscussion = """
     LIMITS: Shown is the path that the caller passed; another thread may change it while the call runs. \
     -F completes it and does not follow symbolic links. The opens of execve, of the kernel itself and of \
     open_by_handle_at are not shown, nor those of io_uring before Linux 6.0, or with \
-    IOSQE_CQE_SKIP_SUCCESS. apus does not show its own opens.
+    IOSQE_CQE_SKIP_SUCCESS; to the flags of io_uring's opens the kernel has added O_LARGEFILE. apus does not show \
+    its own opens.
 
     COMPATIBILITY: The options of BCC's opensnoop and of libbpf-tools' are there with their short names, but for \
     --callers, and for --cgroupmap and --mntnsmap, in whose place there are --cgroup and --container. The table is \
