@@ -7,13 +7,8 @@ internal import Reporting
 final class OpenPrinter {
     private let table: Table<OpenRow>
     private let path: Glob?
-    private let clock = Clock()
+    private let clock = RowClock()
     private let cgroups = CgroupNames()
-
-    /// One place for the time of day: rows share its offset and its cache.
-    final class Clock {
-        var wall = WallClock()
-    }
 
     /// - Parameter path: only opens whose path, as shown, matches.
     init(_ display: OpenDisplay, json: Bool, path: Glob?) {
@@ -75,10 +70,10 @@ struct OpenColumns {
     }
 
     private let flagNameCache = FlagNameCache()
-    private let clock: OpenPrinter.Clock
+    private let clock: RowClock
     private let cgroups: CgroupNames
 
-    init(clock: OpenPrinter.Clock, cgroups: CgroupNames) {
+    init(clock: RowClock, cgroups: CgroupNames) {
         self.clock = clock
         self.cgroups = cgroups
     }

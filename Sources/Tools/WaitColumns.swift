@@ -4,12 +4,7 @@ internal import Reporting
 
 /// The columns of runqslower, each declared once.
 struct WaitColumns {
-    /// Rows share the clock's offset and cache.
-    final class Clock {
-        var wall = WallClock()
-    }
-
-    let clock = Clock()
+    let clock = RowClock()
     /// Thread IDs as the thread itself sees them.
     let ownIDs: Bool
 
