@@ -61,10 +61,7 @@ extension EndToEnd {
             let share = slept / (slept + locked)
             #expect(share > 0.78 && share < 0.82, "\(share)")
             let blocked = Double(words[1] - words[2])
-            // Seen in 2 of some 40 runs, on debug builds beside other loads: one block of 80 ms was missing.
-            withKnownIssue("a block is missing now and then", isIntermittent: true) {
-                #expect(abs(slept + locked - blocked) < 0.01 * blocked, "\(slept + locked) of \(blocked)")
-            }
+            #expect(abs(slept + locked - blocked) < 0.01 * blocked, "\(slept + locked) of \(blocked)")
         }
 
         @Test func samplesAddUpToTheTimeBurned() throws {
