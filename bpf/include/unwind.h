@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Unwinding without frame pointers: what .eh_frame says, as rows that the
+ * programs can search. Code is cut into pages of 64 KB by its link-time
+ * address. A row is 32 bits: the low half is an offset in its page, the high
+ * half the number of the rule that holds from there to the next row. The
+ * first row of each page has the offset 0.
+ */
+#ifndef APUS_UNWIND_H
+#define APUS_UNWIND_H
+
+#include <linux/types.h>
+
+#define UNWIND_PAGE_BITS 16
+#define UNWIND_PAGE_ROWS 16384 /* most rows of a page; what a file has beyond that has no rule */
+#define UNWIND_RULES 65536
+
+/* How the canonical frame address (CFA: the caller's stack pointer) is found. */
+enum unwind_cfa {
+	CFA_NO_RULE = 0, /* no FDE covers this code, or it says what cannot be said here */
+	CFA_STACK = 1, /* rsp + cfa_offset */
+	CFA_FRAME = 2, /* rbp + cfa_offset */
+	CFA_STACK_DEREFERENCED = 3, /* *(rsp + cfa_offset) + cfa_addend */
+	CFA_FRAME_DEREFERENCED = 4, /* *(rbp + cfa_offset) + cfa_addend */
+	CFA_REGISTER = 5, /* cfa_register + cfa_offset: only where all registers are known */
+	CFA_PLT = 6, /* rsp + 8, and 8 more from byte cfa_offset of each 16-byte stub on */
+	CFA_SIGNAL = 7, /* the frame of a signal handler: registers are in the ucontext at rsp */
+	CFA_ROOT = 8, /* the return address is undefined: nobody called this */
+};
+
+/* Where the caller's frame pointer (rbp) is. */
+enum unwind_frame_pointer {
+	FRAME_POINTER_SAME = 0,
+	FRAME_POINTER_SAVED = 1, /* *(CFA + fp_offset) */
+	FRAME_POINTER_AT_FRAME = 2, /* *(rbp + fp_offset), as in functions that realign their stack */
+	FRAME_POINTER_UNKNOWN = 3,
+};
+
+struct unwind_rule {
+	__u8 cfa; /* enum unwind_cfa */
+	__u8 fp; /* enum unwind_frame_pointer */
+	__u8 cfa_register; /* number in DWARF */
+	__u8 reserved;
+	__s32 cfa_offset;
+	__s32 fp_offset;
+	__s16 cfa_addend;
+	__s16 ra_offset; /* the return address is at *(CFA + ra_offset); -8 but for odd code */
+};
+
+#endif
