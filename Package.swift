@@ -28,6 +28,9 @@ let package = Package(
         .target(
             name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "CZstd", "Processes"],
             swiftSettings: swiftSettings),
+        // Call frame information as tables that BPF programs search.
+        .target(
+            name: "Unwinding", dependencies: ["CBPFPrograms", "Symbolization"], swiftSettings: swiftSettings),
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
@@ -44,8 +47,17 @@ let package = Package(
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
+        // Measures tables, and hands them to scripts/check-unwind-tables.
+        .executableTarget(
+            name: "unwind-tables", dependencies: ["CBPFPrograms", "Symbolization", "Unwinding"],
+            path: "Benchmarks/UnwindTables", swiftSettings: swiftSettings),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(
-            name: "SymbolizationTests", dependencies: ["Processes", "Symbolization"],
+            name: "SymbolizationTests", dependencies: ["Processes", "Symbolization", "TestSupport"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "UnwindingTests",
+            dependencies: ["CBPFPrograms", "Symbolization", "TestSupport", "Unwinding"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Bytes to be read at offsets: a file's, or some in memory.
-enum ByteSource {
+package enum ByteSource {
     case file(OpenFile)
     case memory([UInt8])
 
     /// How many there are now.
-    var size: UInt64 {
+    package var size: UInt64 {
         switch self {
         case .file(let file): file.stamp?.size ?? 0
         case .memory(let bytes): UInt64(bytes.count)
@@ -14,7 +14,7 @@ enum ByteSource {
     }
 
     /// Exactly `count` bytes; nil if there are fewer.
-    func bytes(at offset: UInt64, count: Int) -> [UInt8]? {
+    package func bytes(at offset: UInt64, count: Int) -> [UInt8]? {
         // Before memory is asked for: a size in a hostile header can be anything.
         guard count >= 0, offset <= size, UInt64(count) <= size - offset else { return nil }
         let found = bytes(at: offset, upTo: count)
@@ -22,7 +22,7 @@ enum ByteSource {
     }
 
     /// At most `count` bytes, fewer at the end.
-    func bytes(at offset: UInt64, upTo count: Int) -> [UInt8] {
+    package func bytes(at offset: UInt64, upTo count: Int) -> [UInt8] {
         switch self {
         case .file(let file):
             [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
@@ -30,6 +30,17 @@ enum ByteSource {
             }
         case .memory(let bytes):
             Array(bytes.dropFirst(Int(clamping: offset)).prefix(count))
+        }
+    }
+
+    /// Reads at an offset until the buffer is full or the bytes end; returns how many were read.
+    package func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        switch self {
+        case .file(let file): return file.read(at: offset, into: buffer)
+        case .memory(let bytes):
+            let found = bytes.dropFirst(Int(clamping: offset)).prefix(buffer.count)
+            buffer.copyBytes(from: found)
+            return found.count
         }
     }
 }

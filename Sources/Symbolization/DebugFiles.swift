@@ -2,23 +2,39 @@
 internal import Glibc
 
 /// A separate debug file that was found, and whether it is known to belong.
-struct DebugFile {
+package struct DebugFile {
     let file: OpenFile
     /// The CRC-32 that it must have; nil if its build ID has been compared.
     let checksum: UInt32?
+
+    /// The file, if it is known to belong; otherwise all its bytes are read and their checksum is compared.
+    package var verified: OpenFile? {
+        guard let checksum else { return file }
+        return Symbolization.checksum(of: .file(file)) == checksum ? file : nil
+    }
 }
 
 /// Finds separate debug files as GDB does (GDB manual, "Debugging Information in Separate Files").
-struct DebugFileSearch {
+package struct DebugFileSearch {
     /// The root of the process's mount namespace, open; nil to look in ours only.
     let root: Int32?
     let debugRoot: String
+
+    /// - Parameters:
+    ///   - root: The root of the process's mount namespace, open; nil to look in ours only.
+    ///   - debugRoot: Where distributions put debug files.
+    package init(root: Int32?, debugRoot: String) {
+        self.root = root
+        self.debugRoot = debugRoot
+    }
 
     /// The debug file of an ELF file: by build ID, else by its link. The process's root is searched first.
     ///
     /// A file that was found by the link is not read here: its checksum has to be compared before use.
     /// - Parameter path: The ELF file's, as the process sees it.
-    func find(for elf: ELFFile, identity: FileIdentity, path: String, buildID: [UInt8]?) -> DebugFile? {
+    package func find(
+        for elf: ELFFile, identity: FileIdentity, path: String, buildID: [UInt8]?
+    ) -> DebugFile? {
         if let buildID, buildID.count >= 2 {
             let name = hexadecimal(buildID.prefix(1)) + "/" + hexadecimal(buildID.dropFirst()) + ".debug"
             for file in open(debugRoot + "/.build-id/" + name) where file.identity != identity {

@@ -4,14 +4,14 @@
 ///
 /// Format: Tool Interface Standard ELF 1.2, System V gABI chapter 4 and 5. Everything in it is untrusted: what
 /// points outside the file is not there.
-struct ELFFile {
-    struct Section {
+package struct ELFFile {
+    package struct Section {
         var name: UInt32
-        var type: UInt32
+        package var type: UInt32
         var flags: UInt64
-        var address: UInt64
-        var offset: UInt64
-        var size: UInt64
+        package var address: UInt64
+        package var offset: UInt64
+        package var size: UInt64
         var link: UInt32
         var info: UInt32
 
@@ -19,25 +19,27 @@ struct ELFFile {
         var isCode: Bool { flags & 0x6 == 0x6 }
     }
 
-    struct Segment {
-        var type: UInt32
+    package struct Segment {
+        package var type: UInt32
         var flags: UInt32
-        var offset: UInt64
-        var address: UInt64
-        var fileSize: UInt64
+        package var offset: UInt64
+        package var address: UInt64
+        package var fileSize: UInt64
 
         /// PT_LOAD.
-        var isLoaded: Bool { type == 1 }
+        package var isLoaded: Bool { type == 1 }
         /// PF_X.
-        var isCode: Bool { isLoaded && flags & 1 != 0 }
+        package var isCode: Bool { isLoaded && flags & 1 != 0 }
     }
 
-    let source: ByteSource
-    let is64: Bool
+    package let source: ByteSource
+    package let is64: Bool
     /// ET_EXEC is 2, ET_DYN 3.
     let type: UInt16
+    /// EM_X86_64 is 62.
+    package let machine: UInt16
     let sections: [Section]
-    let segments: [Segment]
+    package let segments: [Segment]
     private let sectionNames: [UInt8]
 
     /// More than any linker writes; a header may claim 2^64.
@@ -45,7 +47,7 @@ struct ELFFile {
     private static let maximumSegments = 1 << 10
 
     /// Reads the headers; nil if this is no such file. Tables that are cut are taken as empty.
-    init?(_ source: ByteSource) {
+    package init?(_ source: ByteSource) {
         let head = source.bytes(at: 0, upTo: 64)
         guard head.starts(with: [0x7f, 0x45, 0x4c, 0x46]), head.count >= 52, head[5] == 1,
             head[4] == 1 || head[4] == 2
@@ -53,10 +55,11 @@ struct ELFFile {
         self.source = source
         let fields = ELFFields(is64: head[4] == 2)
         is64 = fields.is64
-        guard let type = head.number(UInt16.self, at: 16),
+        guard let type = head.number(UInt16.self, at: 16), let machine = head.number(UInt16.self, at: 18),
             let headers = fields.tables(head)
         else { return nil }
         self.type = type
+        self.machine = machine
         // The first section holds the counts that are too large for the header.
         let first = Self.sections(source, headers, count: 1, fields).first
         let count = headers.sectionCount == 0 ? Int(clamping: first?.size ?? 0) : headers.sectionCount
@@ -100,12 +103,12 @@ struct ELFFile {
         Self.contents(of: section, in: source, limit: limit)
     }
 
-    func section(named name: String) -> Section? {
+    package func section(named name: String) -> Section? {
         sections.first { sectionNames.string(at: Int($0.name)).elementsEqual(name.utf8) }
     }
 
     /// Where code can be, in ascending order: by sections, or by segments if there are none.
-    func codeRanges() -> [Range<UInt64>] {
+    package func codeRanges() -> [Range<UInt64>] {
         let ranges = sections.filter { $0.isCode && $0.type != 0 }.map { ($0.address, $0.size) }
         let found =
             ranges.isEmpty ? segments.filter(\.isCode).map { ($0.address, $0.fileSize) } : ranges

@@ -2,7 +2,7 @@
 
 extension ELFFile {
     /// What the linker wrote to tell this build from all others (NT_GNU_BUILD_ID); nil if nothing.
-    var buildID: [UInt8]? {
+    package var buildID: [UInt8]? {
         // PT_NOTE is there without section headers too, SHT_NOTE in relocatable files.
         let segments = segments.filter { $0.type == 4 }.map { ($0.offset, $0.fileSize) }
         let sections = sections.filter { $0.type == 7 }.map { ($0.offset, $0.size) }

@@ -104,10 +104,7 @@ final class Module {
 
     /// The separate debug file, once it is known to belong to this one.
     private func checkedDebugFile() -> OpenFile? {
-        guard let found = debugFile else { return nil }
-        guard let wanted = found.checksum else { return found.file }
-        debugFile =
-            checksum(of: .file(found.file)) == wanted ? DebugFile(file: found.file, checksum: nil) : nil
+        debugFile = debugFile?.verified.map { DebugFile(file: $0, checksum: nil) }
         return debugFile?.file
     }
 }

@@ -3,7 +3,7 @@ internal import CSymbolization
 internal import Glibc
 
 /// What tells a file from all others that exist at the same time.
-struct FileIdentity: Hashable {
+package struct FileIdentity: Hashable {
     var device: UInt64
     var inode: UInt64
 }
@@ -18,18 +18,18 @@ struct FileStamp: Equatable {
 /// A regular file, open for reading at offsets, closed with the last reference.
 ///
 /// It is never mapped: a file that somebody cuts meanwhile then gives short reads, not SIGBUS.
-final class OpenFile {
+package final class OpenFile {
     let descriptor: Int32
-    let identity: FileIdentity
+    package let identity: FileIdentity
     let owner: UInt32
 
     /// Opens a path of our own root; nil if it cannot be opened or is no regular file.
-    convenience init?(path: String) {
+    package convenience init?(path: String) {
         self.init(root: AT_FDCWD, path: path)
     }
 
     /// Opens a path below the directory `root`, which absolute links do not leave.
-    init?(root: Int32, path: String) {
+    package init?(root: Int32, path: String) {
         // A NUL would end the path early for C, and so name another file.
         guard !path.utf8.contains(0) else { return nil }
         descriptor = Self.open(root, path)

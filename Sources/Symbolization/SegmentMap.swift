@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Where the parts of an ELF file go in memory, by its program headers.
-struct SegmentMap {
+package struct SegmentMap {
     private let loaded: [ELFFile.Segment]
 
-    init(_ elf: ELFFile) {
+    package init(_ elf: ELFFile) {
         loaded = elf.segments.filter(\.isLoaded)
     }
 
     /// The address of the first segment: two files of one build differ by as much in all addresses.
-    var base: UInt64? { loaded.first?.address }
+    package var base: UInt64? { loaded.first?.address }
 
     /// Where the byte at a place in the file is in memory, as the file counts addresses.
     ///

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -19,37 +20,12 @@ import Testing
         var round = 0
         while round < rounds || monotonicNanoseconds() < end {
             var bytes = inputs[round % inputs.count]
-            for _ in 0...random.below(6) where !bytes.isEmpty { damage(&bytes, &random) }
+            for _ in 0...random.below(6) where !bytes.isEmpty { random.damage(&bytes) }
             let start = monotonicNanoseconds()
             body(bytes, &random)
             let took = monotonicNanoseconds() - start
             #expect(took < 5_000_000_000, "round \(round) of seed \(seed)")
             round += 1
-        }
-    }
-
-    private func damage(_ bytes: inout [UInt8], _ random: inout SeededGenerator) {
-        let place = random.below(3) == 0 ? random.below(min(bytes.count, 512)) : random.below(bytes.count)
-        switch random.below(7) {
-        case 0: bytes[place] ^= 1 << UInt8(random.below(8))
-        case 1: bytes[place] = UInt8(random.below(256))
-        case 2: bytes.removeSubrange(place...)
-        case 3: bytes.removeSubrange(place..<min(place + 1 + random.below(16), bytes.count))
-        case 4:
-            let end = min(place + 1 + random.below(32), bytes.count)
-            bytes.insert(contentsOf: bytes[place..<end], at: random.below(bytes.count))
-        case 5:
-            // Numbers at which sums overflow and ranges end.
-            let numbers: [UInt64] = [
-                0, 1, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 62, .max - 7, .max, UInt64(bytes.count),
-            ]
-            let number = numbers[random.below(numbers.count)]
-            for index in 0..<min(8, bytes.count - place) {
-                bytes[place + index] = UInt8(number >> (8 * UInt64(index)) & 0xff)
-            }
-        default:
-            let other = random.below(bytes.count)
-            bytes.swapAt(place, other)
         }
     }
 

@@ -8,8 +8,8 @@
 
 /// Decompresses sections piece by piece: neither what goes in nor what comes out need be held twice.
 struct DWARFDecompression {
-    /// Where the compressed bytes are.
-    let file: DWARFFile
+    /// Reads compressed bytes at an offset; returns how many.
+    let read: (UInt64, UnsafeMutableRawBufferPointer) -> Int
     let offset: UInt64
     let count: UInt64
     /// How many bytes must come out.
@@ -24,8 +24,8 @@ struct DWARFDecompression {
         var done: UInt64 = 0
         while done < count {
             let wanted = Int(min(count - done, UInt64(chunk.count)))
-            let filled = file.read(
-                at: offset + done, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<wanted]))
+            let filled = read(
+                offset + done, UnsafeMutableRawBufferPointer(rebasing: chunk[..<wanted]))
             guard filled > 0 else { return }
             done += UInt64(filled)
             guard use(UnsafeMutableRawBufferPointer(rebasing: chunk[..<filled])) else { return }

@@ -89,33 +89,13 @@ final class DWARFObject {
             return DWARFSection(file, start: header.offset, size: header.size, budget: budget)
         }
         let raw = DWARFSection(file, start: header.offset, size: header.size, budget: budget)
-        guard let (method, size, start) = isGNUCompressed ? Self.gnuHeader(raw) : elfHeader(raw),
-            header.size >= start, size <= UInt64(memoryLeft), budget.spend(Int(size) * DWARFBudget.Cost.byte)
+        let compression = ELFCompression(is64: is64, isGNU: isGNUCompressed) { raw.number(at: $0, size: $1) }
+        guard let compression, header.size >= compression.start, compression.size <= UInt64(memoryLeft),
+            budget.spend(Int(compression.size) * DWARFBudget.Cost.byte),
+            let bytes = compression.expand(header, file.read)
         else { return nil }
-        let decompression = DWARFDecompression(
-            file: file, offset: header.offset + start, count: header.size - start, size: Int(size))
-        guard let bytes = method == 1 ? decompression.inflated() : decompression.unpacked() else {
-            return nil
-        }
         memoryLeft -= bytes.count
         return DWARFSection(bytes)
-    }
-
-    /// Elf64_Chdr or Elf32_Chdr (System V gABI, "Section Compression").
-    private func elfHeader(_ section: DWARFSection) -> (method: UInt64, size: UInt64, start: UInt64)? {
-        let word = is64 ? 8 : 4
-        guard let method = section.number(at: 0, size: 4), method == 1 || method == 2,
-            let size = section.number(at: UInt64(word), size: word)
-        else { return nil }
-        return (method, size, UInt64(3 * word))
-    }
-
-    /// "ZLIB" and the size, big-endian, as GNU had it before the gABI.
-    private static func gnuHeader(_ section: DWARFSection) -> (method: UInt64, size: UInt64, start: UInt64)? {
-        guard section.number(at: 0, size: 4) == 0x4249_4c5a, let size = section.number(at: 4, size: 8) else {
-            return nil
-        }
-        return (1, size.byteSwapped, 12)
     }
 
     /// The name of the file that dwz moved common parts to, and its build ID, which follows the zero.

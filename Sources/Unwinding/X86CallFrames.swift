@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+
+/// The machine whose files are read: all that is particular to it is in its file.
+typealias CallFrameMachine = X86CallFrames
+
+/// What is particular to x86-64: numbers of registers (System V psABI, figure 3.36), code that has special rules.
+enum X86CallFrames {
+    /// EM_X86_64
+    static let elfMachine: UInt16 = 62
+
+    /// rbp
+    static let framePointer: UInt64 = 6
+    private static let stackPointer: UInt64 = 7
+    private static let registers: Range<UInt64> = 0..<16
+
+    /// mov $15, %rax; syscall: how the C libraries, GDB and the kernel know code that returns from a signal handler.
+    static let signalReturn: [UInt8] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]
+
+    /// The rule of a state; nil if none can say that.
+    static func rule(_ state: CallFrameState) -> unwind_rule? {
+        if state.returnAddress == .undefined { return rule(CFA_ROOT) }
+        guard case .offset(let distance) = state.returnAddress, let place = Int16(exactly: distance),
+            var rule = address(state.address)
+        else { return nil }
+        rule.ra_offset = place
+        switch state.framePointer {
+        case .same: break
+        case .offset(let offset): save(&rule, FRAME_POINTER_SAVED, offset)
+        case .frameOffset(let offset): save(&rule, FRAME_POINTER_AT_FRAME, offset)
+        default: rule.fp = UInt8(FRAME_POINTER_UNKNOWN.rawValue)
+        }
+        return rule
+    }
+
+    static func rule(_ kind: unwind_cfa) -> unwind_rule {
+        var rule = unwind_rule()
+        rule.cfa = UInt8(kind.rawValue)
+        return rule
+    }
+
+    private static func save(_ rule: inout unwind_rule, _ kind: unwind_frame_pointer, _ offset: Int64) {
+        guard let offset = Int32(exactly: offset) else {
+            rule.fp = UInt8(FRAME_POINTER_UNKNOWN.rawValue)
+            return
+        }
+        rule.fp = UInt8(kind.rawValue)
+        rule.fp_offset = offset
+    }
+
+    private static func address(_ address: CallFrameState.Address) -> unwind_rule? {
+        switch address {
+        case .none, .other: return nil
+        case .linkageTable(let threshold):
+            var rule = rule(CFA_PLT)
+            rule.cfa_offset = Int32(truncatingIfNeeded: threshold)
+            return rule
+        case .register(let register, let offset):
+            guard let offset = Int32(exactly: offset), registers.contains(register) else { return nil }
+            var rule = rule(
+                register == stackPointer ? CFA_STACK : register == framePointer ? CFA_FRAME : CFA_REGISTER)
+            rule.cfa_offset = offset
+            if rule.cfa == UInt8(CFA_REGISTER.rawValue) { rule.cfa_register = UInt8(register) }
+            return rule
+        case .dereferenced(let register, let offset, let addend):
+            guard register == stackPointer || register == framePointer, let offset = Int32(exactly: offset),
+                let addend = Int16(exactly: addend)
+            else { return nil }
+            var rule = rule(register == stackPointer ? CFA_STACK_DEREFERENCED : CFA_FRAME_DEREFERENCED)
+            rule.cfa_offset = offset
+            rule.cfa_addend = addend
+            return rule
+        }
+    }
+
+    /// What an expression says of the canonical frame address.
+    static func address(of expression: CallFrameReader) -> CallFrameState.Address {
+        var reader = expression
+        guard let (register, offset) = registerAndOffset(&reader) else { return .other }
+        if reader.isAtEnd { return .register(register, offset: offset) }
+        let rest = reader
+        guard reader.byte() == 0x06 else { return linkageTable(register, offset, rest) }  // deref
+        var addend: Int64 = 0
+        while !reader.isAtEnd {
+            guard let more = addition(&reader) else { return .other }
+            addend &+= more
+        }
+        return reader.failed ? .other : .dereferenced(register, offset: offset, addend: addend)
+    }
+
+    /// The expression that linkers write for .plt: rsp + 8 + ((rip & 15) >= n ? 8 : 0).
+    private static func linkageTable(
+        _ register: UInt64, _ offset: Int64, _ rest: CallFrameReader
+    ) -> CallFrameState.Address {
+        var reader = rest
+        // breg16 0; lit15; and
+        guard register == stackPointer, offset == 8, reader.byte() == 0x80, reader.signed() == 0,
+            reader.byte() == 0x3f, reader.byte() == 0x1a
+        else { return .other }
+        let literal = reader.byte()
+        // ge; lit3; shl; plus
+        guard 0x30...0x3f ~= literal, reader.byte() == 0x2a, reader.byte() == 0x33, reader.byte() == 0x24,
+            reader.byte() == 0x22, reader.isAtEnd, !reader.failed
+        else { return .other }
+        return .linkageTable(threshold: Int64(literal - 0x30))
+    }
+
+    /// Where an expression says that a register is saved.
+    static func place(by expression: CallFrameReader) -> CallFrameState.Saved {
+        var reader = expression
+        guard let (register, offset) = registerAndOffset(&reader), reader.isAtEnd, !reader.failed,
+            register == framePointer
+        else { return .other }
+        return .frameOffset(offset)
+    }
+
+    /// DW_OP_breg0 to 31, or DW_OP_bregx; nil if something else is next.
+    private static func registerAndOffset(_ reader: inout CallFrameReader) -> (UInt64, Int64)? {
+        let code = reader.byte()
+        let register: UInt64
+        switch code {
+        case 0x70...0x8f: register = UInt64(code - 0x70)
+        case 0x92: register = reader.unsigned()
+        default: return nil
+        }
+        let offset = reader.signed()
+        return reader.failed ? nil : (register, offset)
+    }
+
+    /// DW_OP_plus_uconst, or a constant and DW_OP_plus or DW_OP_minus; nil if something else is next.
+    private static func addition(_ reader: inout CallFrameReader) -> Int64? {
+        let code = reader.byte()
+        let constant: Int64
+        switch code {
+        case 0x23: return Int64(bitPattern: reader.unsigned())
+        case 0x30...0x4f: constant = Int64(code - 0x30)
+        case 0x08: constant = Int64(reader.byte())
+        case 0x09: constant = Int64(reader.number(Int8.self))
+        case 0x0a: constant = Int64(reader.number(UInt16.self))
+        case 0x0b: constant = Int64(reader.number(Int16.self))
+        case 0x10: constant = Int64(bitPattern: reader.unsigned())
+        case 0x11: constant = reader.signed()
+        default: return nil
+        }
+        switch reader.byte() {
+        case 0x22: return constant
+        case 0x1c: return 0 &- constant
+        default: return nil
+        }
+    }
+}
