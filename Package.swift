@@ -40,6 +40,7 @@ let package = Package(
             name: "Tools",
             dependencies: [
                 "CBPFPrograms", "CSupport", "Processes", "Reporting", "Symbolization", "Tracing",
+                "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

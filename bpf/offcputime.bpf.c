@@ -48,11 +48,16 @@ struct {
 	__type(value, struct blocked_task);
 } empty_entry SEC(".maps");
 
-static __always_inline void tell_reader(__u32 process, bool executed)
-{
-	struct process_event event = {.process = process, .executed = executed};
+#define LOOK_AGAIN_NS 20000000 /* no process is worth more looks than that */
 
-	if (!executed && bpf_map_lookup_elem(&seen, &process))
+/* Has the reader look at a process that is new, or whose code has a place that is not known. */
+static __always_inline void tell_reader(__u32 process, __u8 end)
+{
+	struct process_event event = {.process = process, .time_ns = bpf_ktime_get_ns()};
+	struct process_event *known = bpf_map_lookup_elem(&seen, &process);
+
+	if (known && ((end != STACK_END_UNMAPPED && end != STACK_END_UNKNOWN_PROCESS) ||
+		      event.time_ns - known->time_ns < LOOK_AGAIN_NS))
 		return;
 	bpf_map_update_elem(&seen, &process, &event, BPF_ANY);
 	send_record(&event, sizeof(event));
@@ -128,8 +133,30 @@ static __always_inline void count_unfinished(struct blocked_task *entry, struct 
 	count_block(entry, now - ran);
 }
 
+/* The stacks of the current task, which is switched out. */
+static __always_inline void take_stacks(void *ctx, struct blocked_task *entry, __u32 process,
+					bool kernel_task, bool by_tables)
+{
+	struct stack_slot *slot;
+	__u32 id = 0;
+
+	entry->key.kernel_stack = entry->key.user_stack = 0;
+	slot = hold_slot(&id);
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		return;
+	}
+	if (offcputime_config.sides & STACK_KERNEL)
+		entry->key.kernel_stack = take_kernel_stack(ctx, slot, id);
+	if (offcputime_config.sides & STACK_USER && !kernel_task) {
+		entry->key.user_stack = take_user_stack(ctx, slot, id, process, by_tables);
+		tell_reader(process, slot->end);
+	}
+	release_slot(slot);
+}
+
 static __always_inline void block_begins(void *ctx, struct task_struct *task, bool preempted,
-					 bool direct)
+					 bool direct, bool by_tables)
 {
 	__u32 thread = TASK_FIELD(direct, task, pid), process, number, state;
 	struct blocked_task *entry;
@@ -159,19 +186,13 @@ static __always_inline void block_begins(void *ctx, struct task_struct *task, bo
 	entry->key.thread = number;
 	entry->key.state = state;
 	entry->key.before = 0;
-	entry->key.kernel_stack = entry->key.user_stack = 0;
 	bpf_probe_read_kernel(entry->key.comm, sizeof(entry->key.comm), &task->comm);
 	if (offcputime_config.wakers) {
 		entry->key.waker_process = entry->key.waker_thread = 0;
 		entry->key.waker_kernel_stack = entry->key.waker_user_stack = 0;
 		__builtin_memset(entry->key.waker_comm, 0, sizeof(entry->key.waker_comm));
 	}
-	if (offcputime_config.sides & STACK_KERNEL)
-		entry->key.kernel_stack = take_stack(ctx, STACK_SLOT_SWITCH, 0);
-	if (offcputime_config.sides & STACK_USER && !kernel_task) {
-		entry->key.user_stack = take_stack(ctx, STACK_SLOT_SWITCH, BPF_F_USER_STACK);
-		tell_reader(process, false);
-	}
+	take_stacks(ctx, entry, process, kernel_task, by_tables);
 	entry->since_ns = bpf_ktime_get_ns();
 }
 
@@ -189,23 +210,35 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempted, struct task_struct *previous, struct task_struct *next)
 {
 	block_ends(next, DIRECT);
-	block_begins(ctx, previous, preempted, DIRECT);
+	block_begins(ctx, previous, preempted, DIRECT, BY_TABLES);
+	return 0;
+}
+
+static __always_inline int on_switch_raw(struct bpf_raw_tracepoint_args *ctx, bool by_tables)
+{
+	block_ends((struct task_struct *)ctx->args[2], CHECKED);
+	block_begins(ctx, (struct task_struct *)ctx->args[1], ctx->args[0], CHECKED, by_tables);
 	return 0;
 }
 
 SEC("raw_tp/sched_switch")
 int sched_switch_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	block_ends((struct task_struct *)ctx->args[2], CHECKED);
-	block_begins(ctx, (struct task_struct *)ctx->args[1], ctx->args[0], CHECKED);
-	return 0;
+	return on_switch_raw(ctx, BY_TABLES);
+}
+
+SEC("raw_tp/sched_switch")
+int sched_switch_fp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_switch_raw(ctx, BY_FRAME_POINTERS);
 }
 
 /* --wakers: the last waking before the task runs is the one that counts. */
-static __always_inline void on_waking(void *ctx, struct task_struct *task)
+static __always_inline void on_waking(void *ctx, struct task_struct *task, bool by_tables)
 {
-	__u32 thread = BPF_CORE_READ(task, pid);
+	__u32 thread = BPF_CORE_READ(task, pid), id = 0;
 	struct blocked_task *entry = bpf_map_lookup_elem(&blocked, &thread);
+	struct stack_slot *slot;
 	__u64 ids;
 
 	if (!entry || !entry->since_ns)
@@ -214,25 +247,31 @@ static __always_inline void on_waking(void *ctx, struct task_struct *task)
 	entry->key.waker_process = ids >> 32;
 	entry->key.waker_thread = ids;
 	bpf_get_current_comm(entry->key.waker_comm, sizeof(entry->key.waker_comm));
-	if (offcputime_config.sides & STACK_KERNEL)
-		entry->key.waker_kernel_stack = take_stack(ctx, STACK_SLOT_WAKER, 0);
-	if (offcputime_config.sides & STACK_USER && entry->key.waker_process) {
-		entry->key.waker_user_stack = take_stack(ctx, STACK_SLOT_WAKER, BPF_F_USER_STACK);
-		tell_reader(entry->key.waker_process, false);
+	slot = hold_slot(&id);
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		return;
 	}
+	if (offcputime_config.sides & STACK_KERNEL)
+		entry->key.waker_kernel_stack = take_kernel_stack(ctx, slot, id);
+	if (offcputime_config.sides & STACK_USER && entry->key.waker_process) {
+		entry->key.waker_user_stack = take_user_stack(ctx, slot, id, ids >> 32, by_tables);
+		tell_reader(ids >> 32, slot->end);
+	}
+	release_slot(slot);
 }
 
-SEC("tp_btf/sched_waking")
-int BPF_PROG(waking, struct task_struct *task)
+SEC("raw_tp/sched_waking")
+int waking(struct bpf_raw_tracepoint_args *ctx)
 {
-	on_waking(ctx, task);
+	on_waking(ctx, (struct task_struct *)ctx->args[0], BY_TABLES);
 	return 0;
 }
 
 SEC("raw_tp/sched_waking")
-int waking_raw(struct bpf_raw_tracepoint_args *ctx)
+int waking_fp(struct bpf_raw_tracepoint_args *ctx)
 {
-	on_waking(ctx, (struct task_struct *)ctx->args[0]);
+	on_waking(ctx, (struct task_struct *)ctx->args[0], BY_FRAME_POINTERS);
 	return 0;
 }
 
@@ -243,8 +282,10 @@ int executed(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 process = process_number(task);
 
+	struct process_event event = {.process = process};
+
 	if (bpf_map_lookup_elem(&seen, &process))
-		tell_reader(process, true);
+		send_record(&event, sizeof(event));
 	return 0;
 }
 

@@ -8,30 +8,19 @@
 #include "lib/core_fixes.bpf.h"
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
+#include "lib/unwind.bpf.h"
 #include "include/profile.h"
-
-#define STACK_BYTES (STACK_FRAMES * sizeof(__u64))
 
 const volatile struct profile_config profile_config;
 
-struct sample {
-	struct profile_event event;
-	__u64 addresses[2 * STACK_FRAMES];
-};
+#define EVENT_WORDS (sizeof(struct profile_event) / sizeof(__u64))
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sample);
-} samples SEC(".maps");
-
-SEC("perf_event")
-int take_sample(struct bpf_perf_event_data *ctx)
+static __always_inline int on_sample(void *ctx, bool by_tables)
 {
 	__u64 ids = current_ids();
-	struct sample *sample;
-	__u32 zero = 0, bytes;
+	struct profile_event *event;
+	struct stack_slot *slot;
+	__u32 id = 0, frames;
 	long got;
 
 	if (!(__u32)bpf_get_current_pid_tgid()) {
@@ -40,43 +29,58 @@ int take_sample(struct bpf_perf_event_data *ctx)
 	} else if (!current_task_wanted(ids)) {
 		return 0;
 	}
-	sample = bpf_map_lookup_elem(&samples, &zero);
-	if (!sample)
+	slot = hold_slot(&id);
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_records, 1);
 		return 0;
-	sample->event.time_ns = bpf_ktime_get_ns();
-	sample->event.process = ids >> 32;
-	sample->event.thread = ids;
-	sample->event.cpu = bpf_get_smp_processor_id();
-	sample->event.kernel_error = sample->event.user_error = 0;
-	sample->event.kernel_frames = sample->event.user_frames = 0;
-	bpf_get_current_comm(sample->event.comm, sizeof(sample->event.comm));
-
-	bytes = 0;
-	if (profile_config.sides & STACK_KERNEL) {
-		got = bpf_get_stack(ctx, sample->addresses, STACK_BYTES, 0);
-		if (got >= 0)
-			bytes = got;
-		/* -EFAULT: the sample hit user mode, where there is no kernel stack */
-		else if (got != -14)
-			sample->event.kernel_error = got;
 	}
-	if (bytes > STACK_BYTES)
-		bytes = STACK_BYTES;
-	sample->event.kernel_frames = bytes / sizeof(__u64);
+	/* Sent in one piece with the addresses behind it. */
+	event = (struct profile_event *)&slot->head[STACK_HEAD_WORDS - EVENT_WORDS];
+	event->time_ns = bpf_ktime_get_ns();
+	event->process = ids >> 32;
+	event->thread = ids;
+	event->cpu = bpf_get_smp_processor_id();
+	event->kernel_error = event->user_error = 0;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+
+	slot->frames = 0;
+	slot->end = 0;
+	if (profile_config.sides & STACK_KERNEL) {
+		got = add_frames(ctx, slot, 0);
+		/* -EFAULT: the sample hit user mode, where there is no kernel stack */
+		if (got < 0 && got != -EFAULT)
+			event->kernel_error = got;
+	}
+	frames = slot->frames;
+	event->kernel_frames = frames;
 	if (profile_config.sides & STACK_USER) {
-		got = bpf_get_stack(ctx, (void *)sample->addresses + bytes, STACK_BYTES,
-				    BPF_F_USER_STACK);
-		if (got >= 0) {
-			sample->event.user_frames = got / sizeof(__u64);
-			bytes += got;
-		} else if (got != -14) {
-			sample->event.user_error = got;
+		if (by_tables) {
+			walk_user_stack(slot, id, event->process);
+		} else {
+			got = add_frames(ctx, slot, BPF_F_USER_STACK);
+			if (got < 0 && got != -EFAULT)
+				event->user_error = got;
 		}
 	}
-	if (bytes > 2 * STACK_BYTES)
-		bytes = 2 * STACK_BYTES;
-	send_record(sample, sizeof(sample->event) + bytes);
+	event->user_frames = slot->frames - frames;
+	event->user_end = slot->end;
+	frames = slot->frames;
+	if (frames <= SLOT_FRAMES)
+		send_record(event, sizeof(*event) + frames * sizeof(__u64));
+	release_slot(slot);
 	return 0;
+}
+
+SEC("perf_event")
+int take_sample(struct bpf_perf_event_data *ctx)
+{
+	return on_sample(ctx, BY_TABLES);
+}
+
+SEC("perf_event")
+int take_sample_fp(struct bpf_perf_event_data *ctx)
+{
+	return on_sample(ctx, BY_FRAME_POINTERS);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

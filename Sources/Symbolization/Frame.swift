@@ -9,6 +9,8 @@ package struct Frame: Equatable, Sendable {
         case kernel
         /// Made at run time, and named by the process's perf map.
         case jit
+        /// No code, but something to say of the stack.
+        case marker
     }
 
     package var kind: Kind
@@ -49,6 +51,9 @@ package struct Frame: Equatable, Sendable {
         self.isInlined = isInlined
         self.address = address
     }
+
+    /// A line that is no code.
+    package init(marker: String) { self.init(kind: .marker, function: marker, address: 0) }
 
     /// As one line: `name+0x1f [libc.so.6]`.
     ///

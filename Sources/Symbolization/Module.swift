@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One version of an ELF file, or the vdso: what it says of addresses, read when first asked for.
-final class Module {
+package final class Module {
     private let number: Int
     private let path: String
     let buildID: String?
@@ -9,7 +9,8 @@ final class Module {
     /// Where the parts of the file go in memory.
     let segments: SegmentMap
 
-    private let source: ByteSource
+    /// Its bytes.
+    package let source: ByteSource
     private var debugFile: DebugFile?
     private var index: SymbolIndex?
     private var names: [Int: String?] = [:]

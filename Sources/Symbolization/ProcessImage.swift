@@ -80,6 +80,12 @@ final class ProcessImage {
         regions = merged(new)
     }
 
+    /// What is mapped now, without what is only remembered.
+    var currentRegions: [Region] {
+        let now = Set(current)
+        return regions.filter { now.contains($0.mapping) }
+    }
+
     private var hasChangedFiles: Bool { regions.contains { !$0.isUnchanged } }
 
     private func merged(_ new: [Region]) -> [Region] {

@@ -26,6 +26,18 @@ package struct SegmentMap {
         return segment.map { $0.address &+ (offset &- $0.offset) }
     }
 
+    /// Where the code of a mapping is in memory, as the file counts addresses: of its first byte.
+    ///
+    /// - Parameters:
+    ///   - offset: where in the file the mapping begins, at a page, and so maybe before the code.
+    ///   - bytes: how long it is.
+    func codeAddress(ofOffset offset: UInt64, bytes: UInt64) -> UInt64? {
+        let segment = loaded.first {
+            $0.isCode && $0.offset < offset &+ bytes && offset < $0.offset &+ $0.fileSize
+        }
+        return segment.map { $0.address &- $0.offset &+ offset }
+    }
+
     private static func contains(_ segment: ELFFile.Segment, _ offset: UInt64) -> Bool {
         offset >= segment.offset && offset - segment.offset < segment.fileSize
     }

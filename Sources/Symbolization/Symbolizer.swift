@@ -19,6 +19,8 @@ package final class Symbolizer {
     /// Counts lookups, to tell what was not used for longest.
     private var clock: UInt64 = 0
     private var cachedFrames = 0
+    /// Called when the code of a process may have changed.
+    package var codeChanged: ((_ process: Int32) -> Void)?
     /// Whether something was read since the limit was last looked at.
     private var hasGrown = false
 
@@ -50,7 +52,11 @@ package final class Symbolizer {
         image.update(Mapping.executable(in: bytes)) { region(of: $0, at: place) }
         cachedFrames += image.cache.count
         if handle >= 0, image.hasOther { counts.filesOpened += image.perfMap.open(root: handle) }
+        codeChanged?(process)
     }
+
+    /// What `observe` has made of a process.
+    func knownImage(of process: Int32) -> ProcessImage? { processes[process] }
 
     /// Whether an address lies in a mapping that `observe` has seen.
     package func knows(_ address: UInt64, in process: Int32) -> Bool {

@@ -113,11 +113,11 @@ package struct Offcputime: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let object = try session.open("offcputime")
-        object.setConstant("offcputime_config", to: config)
-        try object.resize("stacks", to: stackStorage)
-        if !wakers { for program in ["waking", "waking_raw"] { object.disable(program) } }
-        let loaded = try session.load(object)
+        let (loaded, unwinder) = try session.loadStacks("offcputime", stacks) { object in
+            object.setConstant("offcputime_config", to: config)
+            try object.resize("stacks", to: stackStorage)
+            if !wakers { for program in ["waking", "waking_fp"] { object.disable(program) } }
+        }
         var style = StackReport.Style(
             valueTypes: [
                 Profile.ValueType(name: "off_cpu", unit: "nanoseconds"),
@@ -128,6 +128,7 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style)
+        report.serve(unwinder, session)
         var before: BlockedBefore?
         try session.run(
             loaded, of: "blocks",
@@ -142,6 +143,7 @@ package struct Offcputime: TracingCommand {
             atEnd: {
                 BlockReader(loaded, least: config.least_ns, most: config.most_ns, before: before).read(
                     into: report)
+                report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
             })
     }
@@ -155,14 +157,14 @@ struct BlockReader {
 
     private let object: LoadedObject
     private let range: ClosedRange<UInt64>
-    private let stacks: HashMap<UInt64, stack_trace>
+    private let stacks: StackStore
     private let before: BlockedBefore?
 
     init(_ object: LoadedObject, least: UInt64, most: UInt64, before: BlockedBefore?) {
         self.object = object
         self.before = before
         range = least...most
-        stacks = object.map("stacks")
+        stacks = StackStore(object)
     }
 
     func read(into report: StackReport) {
@@ -182,7 +184,8 @@ struct BlockReader {
     }
 
     private func entry(_ key: block_key, _ report: StackReport, isOver: Bool = true) -> StackReport.Key {
-        let kernel = addresses(key.kernel_stack)
+        let kernel = stacks[key.kernel_stack].addresses
+        let user = stacks[key.user_stack]
         let found = before?.stack(key.before) ?? []
         let names = key.before == 0 ? report.kernelNames(kernel) : found
         var labels = ["wait": WaitKind(state: key.state, kernel: names).rawValue]
@@ -195,19 +198,9 @@ struct BlockReader {
         let reported = StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
-            user: StackReport.withoutEnd(addresses(key.user_stack)[...]),
-            labels: labels)
+            user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end, labels: labels)
         if !found.isEmpty { report.notes[reported] = found }
         return reported
-    }
-
-    private func addresses(_ stack: UInt64) -> [UInt64] {
-        guard stack != 0, let trace = stacks.value(stack) else { return [] }
-        return withUnsafeBytes(of: trace.addresses) { bytes in
-            (0..<min(Int(trace.frames), Int(STACK_FRAMES))).map {
-                bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)
-            }
-        }
     }
 }
 
@@ -232,8 +225,8 @@ let offcputimeDiscussion = """
     OVERHEAD: A program that takes a stack runs at each context switch of the chosen threads. docs/benchmarks.md \
     has figures.
 
-    LIMITS: User stacks follow frame pointers: code built without them shows its innermost frame and perhaps wrong \
-    ones behind it. The time for which a thread was blocked before the command was started is not known.
+    LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
+    Code made at run time is walked by its frame pointers. The time for which a thread was blocked before the command was started is not known.
 
     COMPATIBILITY: The options of BCC's offcputime and of libbpf-tools' are there. --state is BCC's bit mask.
     """

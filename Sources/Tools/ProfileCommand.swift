@@ -81,20 +81,21 @@ package struct ProfileCommand: TracingCommand {
     private var rate: SamplingRate { period.map { .period($0) } ?? .frequency(frequency ?? 49) }
 
     package func trace(_ session: Session) throws {
-        let object = try session.open("profile")
         var config = profile_config()
         config.sides = stacks.sides
         config.include_idle = includeIdle ? 1 : 0
-        object.setConstant("profile_config", to: config)
-        let loaded = try session.load(object)
-
+        let (loaded, unwinder) = try session.loadStacks("profile", stacks) { object in
+            object.setConstant("profile_config", to: config)
+        }
         var style = StackReport.Style(
             valueTypes: [.samples, Profile.ValueType(name: "cpu", unit: "nanoseconds")], title: "CPU time")
         style.annotate = annotate
         style.offsets = addresses
         style.addresses = addresses
         let report = StackReport(stacks, style)
-        let sampler = try CPUSampler(loaded, program: "take_sample", rate: rate, only: cpu)
+        report.serve(unwinder, session)
+        let sampler = try CPUSampler(
+            loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu)
         let nanoseconds = sampleNanoseconds(sampler)
         report.period = nanoseconds
         var counted = SampleCounts()
@@ -105,12 +106,15 @@ package struct ProfileCommand: TracingCommand {
             record: { record in
                 guard let sample = StackSample(record) else { return }
                 counted.add(sample)
-                report.observe(sample.process, at: sample.head.time_ns, running: sample.key.user.first)
+                report.observe(
+                    sample.process, at: sample.head.time_ns, running: sample.key.user.first,
+                    isCut: sample.key.userEnd.isForWantOfMappings)
                 report.add(sample.key, [1, nanoseconds])
             },
             detach: sampler.stop,
             atEnd: {
                 for line in counted.complaints { session.say(line) }
+                report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
             })
     }
@@ -165,7 +169,7 @@ struct StackSample {
         key = StackReport.Key(
             process: Int32(bitPattern: head.process), thread: Int32(bitPattern: head.process),
             comm: withUnsafeBytes(of: head.comm, WaitEvent.name), kernel: Array(addresses[..<kernel]),
-            user: StackReport.withoutEnd(addresses[kernel...]))
+            user: StackReport.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end))
     }
 }
 
@@ -234,8 +238,9 @@ let profileDiscussion = """
 
     OVERHEAD: One interrupt for each sample. docs/benchmarks.md has figures.
 
-    LIMITS: User stacks follow frame pointers: code built without them shows its innermost frame and perhaps wrong \
-    ones behind it. Frames of processes that ended before they could be looked at have no names.
+    LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
+    Code made at run time is walked by its frame pointers. Frames of processes that ended before they could be looked \
+    at have no names.
 
     COMPATIBILITY: The options of BCC's profile and of libbpf-tools' are there, but for --stack-storage-size and \
     --hash-storage-size, which are not needed: nothing is stored in the kernel. Its banner goes to stderr.

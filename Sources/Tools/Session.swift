@@ -12,7 +12,7 @@ package final class Session {
     let common: CommonOptions
     package let output = Output()
     let loop: EventLoop
-    private var filter: TargetFilter
+    private(set) var filter: TargetFilter
     private var launched: LaunchedCommand?
 
     /// - Parameter name: the command's, for messages.

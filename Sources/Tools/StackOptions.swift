@@ -33,6 +33,19 @@ package struct StackOptions: ParsableArguments {
         help: ArgumentHelp("Write a profile for pprof into this file.", valueName: "file"))
     package var pprof: String?
 
+    @Option(
+        name: .customLong("unwind"),
+        help: ArgumentHelp(
+            "How user stacks are walked: by call frame information (dwarf), by frame pointers (fp), or as this "
+                + "kernel allows (auto).", valueName: "how"))
+    package var unwind = UnwindMode.auto
+
+    @Option(
+        name: [.customLong("max-frames"), .customLong("perf-max-stack-depth")], parsing: .unconditional,
+        help: ArgumentHelp("Most frames of a user stack (127).", valueName: "count"),
+        transform: parseFrames)
+    package var maxFrames: UInt32 = UInt32(STACK_FRAMES)
+
     @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
     package var lines = true
 
@@ -54,6 +67,18 @@ package struct StackOptions: ParsableArguments {
     var sides: UInt32 {
         (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
     }
+}
+
+/// How user stacks are walked.
+package enum UnwindMode: String, ExpressibleByArgument, CaseIterable {
+    case auto, dwarf, fp
+}
+
+private func parseFrames(_ text: String) throws -> UInt32 {
+    guard let count = UInt32(text), count > 0, count <= UInt32(STACK_FRAMES_MOST) else {
+        throw ValidationError("'\(escaped(text))' is no depth of a stack: give 1 to \(STACK_FRAMES_MOST) frames.")
+    }
+    return count
 }
 
 func parsePicture(_ text: String) throws -> String {

@@ -13,6 +13,7 @@ final class StackReport {
         /// Leaf first.
         let kernel: [UInt64]
         let user: [UInt64]
+        var userEnd = StackEnd.unknown
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
     }
@@ -42,6 +43,7 @@ final class StackReport {
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
     private var lastLook: [Int32: UInt64] = [:]
+    private var unwinder: StackUnwinder?
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
@@ -56,15 +58,52 @@ final class StackReport {
     func observe(_ process: Int32) { symbolizer.observe(process: process) }
 
     /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
-    /// address is (it may have executed another program, or loaded a library), and once a second.
-    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?) {
+    /// address is (it may have executed another program, or loaded a library), or if its stack was cut for want of
+    /// that, and once a second.
+    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false) {
         if let last = lastLook[process] {
             let age = nanoseconds - min(nanoseconds, last)
-            let isKnown = address.map { symbolizer.knows($0, in: process) } ?? true
+            let isKnown = !isCut && address.map { symbolizer.knows($0, in: process) } ?? true
             guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
         }
         lastLook[process] = nanoseconds
         observe(process)
+    }
+
+    /// Keeps an unwinder up to date with the code of processes, and looks at those that live.
+    ///
+    /// To be called before programs are attached: stacks are right from the first one on.
+    func serve(_ unwinder: StackUnwinder?, _ session: Session) {
+        guard let unwinder else { return }
+        symbolizer.codeChanged = { [unowned symbolizer] process in
+            unwinder.update(process, symbolizer.code(of: process))
+        }
+        for process in session.livingProcesses { observe(process) }
+        self.unwinder = unwinder
+    }
+
+    /// With `-v`: how user stacks ended, and what the unwinder holds.
+    func explainEnds(to session: Session) {
+        var ends: [String: UInt64] = [:]
+        for (key, values) in entries where key.userEnd.isKnown {
+            ends[key.userEnd.name, default: 0] += values[style.value]
+            if key.userEnd.byFramePointer { ends["partly by frame pointers", default: 0] += values[style.value] }
+        }
+        let total = max(1, ends.filter { $0.key != "partly by frame pointers" }.values.reduce(0, +))
+        for (name, value) in ends.sorted(by: { $0.value > $1.value }) {
+            let share = Double(value) / Double(total) * 100
+            session.explain("user stacks that end with \(name): \((share * 100).rounded() / 100) %")
+        }
+        guard let unwinder else { return }
+        let counts = unwinder.counts
+        session.explain(
+            "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
+                + "\(counts.nanoseconds / 1_000_000) ms")
+        if counts.filesLeftOut + counts.processesLeftOut > 0 {
+            session.say(
+                "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes found no room in the "
+                    + "unwinder's tables: their stacks follow frame pointers; trace fewer processes")
+        }
     }
 
     /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
@@ -92,6 +131,7 @@ final class StackReport {
                 user: address, process: key.process, isReturnAddress: index > 0)
             frames += shown(found)
         }
+        if let marker = key.userEnd.marker { frames.append(Frame(marker: marker)) }
         lines[key] = frames
         return frames
     }
@@ -228,12 +268,14 @@ final class StackReport {
     }
 
     private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
-        if style.addresses {
+        if style.addresses, frame.kind != .marker {
             writer.append("0x")
             writer.appendNumber(frame.address, radix: 16, minimumDigits: 16)
             writer.append(" ")
         }
-        writer.appendEscaped(frame.text(offset: style.offsets, module: style.offsets))
+        let isCode = frame.kind != .marker
+        writer.appendEscaped(
+            frame.text(offset: style.offsets && isCode, module: style.offsets && isCode))
         if frame.isInlined { writer.append(" (inlined)") }
         guard let file = frame.file else { return }
         writer.append(" ")
@@ -264,11 +306,18 @@ final class StackReport {
             writer.appendJSONString(label.value)
         }
         writer.append(",\"frames\":[")
-        for (index, frame) in frames(key).enumerated() {
+        for (index, frame) in frames(key).lazy.filter({ $0.kind != .marker }).enumerated() {
             if index > 0 { writer.append(",") }
             frame.writeJSON(to: writer)
         }
-        writer.append("]}\n")
+        writer.append("]")
+        if key.userEnd.isKnown {
+            writer.append(",\"user_stack_end\":")
+            writer.appendJSONString(key.userEnd.name)
+            writer.append(",\"frame_pointers\":")
+            writer.append(key.userEnd.byFramePointer ? "true" : "false")
+        }
+        writer.append("}\n")
     }
 
     /// The same for pictures and pprof.
@@ -325,7 +374,12 @@ func writeFile(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
 extension Frame {
     var forProfile: Profile.Frame {
         let kind: Profile.Frame.Kind =
-            isInlined ? .inlined : self.kind == .kernel ? .kernel : self.kind == .jit ? .jit : .user
+            switch self.kind {
+            case .kernel: .kernel
+            case .marker: .marker
+            case .jit where !isInlined: .jit
+            default: isInlined ? .inlined : .user
+            }
         return Profile.Frame(
             kind, function ?? "", module: module, buildID: buildID, moduleOffset: moduleOffset,
             address: address,

@@ -63,6 +63,31 @@ package struct OpenObject: ~Copyable {
         }
     }
 
+    /// Keeps of each pair the program that walks user stacks by tables, or the one named `…_fp`, which leaves that to
+    /// the kernel and frame pointers; then what serves the tables is left out as well.
+    ///
+    /// To be called after `chooseVariants`.
+    package func chooseUnwinder(byTables: Bool) {
+        var names: Set<String> = []
+        var program = bpf_object__next_program(object, nil)
+        while let current = program {
+            names.insert(String(cString: bpf_program__name(current)))
+            program = bpf_object__next_program(object, current)
+        }
+        for name in names {
+            let plain = name.hasSuffix("_raw") ? String(name.dropLast(4)) : name
+            let isForTables = names.contains(plain + "_fp") || name.hasPrefix("unwind_")
+            if byTables ? name.hasSuffix("_fp") : isForTables { disable(name) }
+        }
+    }
+
+    package func hasMap(_ name: String) -> Bool { bpf_object__find_map_by_name(object, name) != nil }
+
+    /// The size of a map's values, where the program does not depend on it.
+    package func resizeValues(of map: String, to bytes: UInt32) throws(BPFError) {
+        try check(bpf_map__set_value_size(Self.map(map, of: object), bytes), "resize the values of the map \(map)")
+    }
+
     /// Hands the object to the kernel's verifier.
     ///
     /// - Throws: `BPFError` with the end of the verifier's log.
@@ -117,7 +142,7 @@ package struct OpenObject: ~Copyable {
 
 /// An object whose programs the kernel has accepted.
 package final class LoadedObject {
-    fileprivate let object: OpaquePointer
+    let object: OpaquePointer
 
     fileprivate init(taking object: OpaquePointer) { self.object = object }
 
@@ -280,6 +305,25 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
                 map, keys, MemoryLayout<Key>.size, place, MemoryLayout<Value>.size, 0)
             if found == 0 { try body(keys[0], place) }
         }
+    }
+
+    /// Removes an entry, if there is one.
+    package func remove(_ key: Key) {
+        var key = key
+        bpf_map__delete_elem(map, &key, MemoryLayout<Key>.size, 0)
+    }
+
+    /// The bytes of a value, of a map whose values are larger than a struct says; nil if the key has none.
+    package func bytes(_ key: Key) -> [UInt8]? {
+        var key = key
+        let size = Int(bpf_map__value_size(map))
+        var found: Int32 = -1
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+            found = bpf_map__lookup_elem(
+                map, &key, MemoryLayout<Key>.size, buffer.baseAddress, size, 0)
+            filled = found == 0 ? size : 0
+        }
+        return found == 0 ? bytes : nil
     }
 
     package func set(_ key: Key, to value: Value) throws(BPFError) {

@@ -23,6 +23,12 @@ private let layouts: [String: Int] = [
     "blocked_task": MemoryLayout<blocked_task>.size,
     "process_event": MemoryLayout<process_event>.size,
     "stack_trace": MemoryLayout<stack_trace>.size,
+    "unwind_config": MemoryLayout<unwind_config>.size,
+    "unwind_mapping": MemoryLayout<unwind_mapping>.size,
+    "unwind_page": MemoryLayout<unwind_page>.size,
+    "unwind_process": MemoryLayout<unwind_process>.size,
+    "unwind_rows": MemoryLayout<unwind_rows>.size,
+    "unwind_rule": MemoryLayout<unwind_rule>.size,
 ]
 
 /// Variables that are plain numbers.

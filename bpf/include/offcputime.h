@@ -45,8 +45,9 @@ struct blocked_task {
 
 /* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
 struct process_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 process;
-	__u32 executed;
+	__u32 reserved;
 };
 
 #endif

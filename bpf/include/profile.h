@@ -19,6 +19,8 @@ struct profile_event {
 	__s32 user_error;
 	__u16 kernel_frames;
 	__u16 user_frames;
+	__u8 user_end; /* enum stack_end */
+	__u8 reserved[7];
 	char comm[TASK_COMM_BYTES];
 };
 

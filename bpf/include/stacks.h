@@ -6,16 +6,36 @@
 
 /* Frames of one stack: as many as kernel.perf_event_max_stack allows by default. */
 #define STACK_FRAMES 127
+/* Most frames of a user stack that can be asked for. */
+#define STACK_FRAMES_MOST 512
 
 enum stack_sides {
 	STACK_KERNEL = 1 << 0,
 	STACK_USER = 1 << 1,
 };
 
+/* Why a stack has no more frames. */
+enum stack_end {
+	STACK_END_UNKNOWN = 0, /* the kernel's own walk does not tell */
+	STACK_END_ROOT = 1, /* nobody called the last frame */
+	STACK_END_DEPTH = 2, /* as many frames as are kept */
+	STACK_END_UNMAPPED = 3, /* an address in no mapping that is known */
+	STACK_END_NO_RULE = 4, /* code without call frame information, and without a frame pointer */
+	STACK_END_UNREADABLE = 5, /* the stack could not be read, as when it is paged out */
+	STACK_END_NONSENSE = 6, /* a stack pointer that does not move up */
+	STACK_END_UNKNOWN_PROCESS = 7, /* a process that is not known yet */
+	STACK_END_32_BIT = 8, /* code of 32 bits is not unwound */
+	STACK_END_BUSY = 9, /* no memory to work in: too many programs interrupted each other */
+};
+
+/* In an end, beside it: at least one frame was found by the frame pointer, for want of something better. */
+#define STACK_END_BY_FRAME_POINTER 0x80
+
 struct stack_trace {
 	__u64 hash;
 	__u32 frames;
-	__u32 reserved;
+	__u8 end; /* enum stack_end */
+	__u8 reserved[3];
 	__u64 addresses[STACK_FRAMES]; /* the leaf first */
 };
 

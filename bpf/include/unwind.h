@@ -15,6 +15,13 @@
 #define UNWIND_PAGE_ROWS 16384 /* most rows of a page; what a file has beyond that has no rule */
 #define UNWIND_RULES 65536
 
+/* Rows of several pages share one of the elements of an array, and many arrays make the table: it grows with need. */
+#define UNWIND_ROW_ELEMENTS 16 /* of one array */
+#define UNWIND_ROW_ARRAYS 1024
+#define UNWIND_PAGES 131072 /* of all files: 8 GB of code */
+#define UNWIND_MAPPINGS 65536 /* of all processes */
+#define UNWIND_PROCESSES 32768
+
 /* How the canonical frame address (CFA: the caller's stack pointer) is found. */
 enum unwind_cfa {
 	CFA_NO_RULE = 0, /* no FDE covers this code, or it says what cannot be said here */
@@ -45,6 +52,37 @@ struct unwind_rule {
 	__s32 fp_offset;
 	__s16 cfa_addend;
 	__s16 ra_offset; /* the return address is at *(CFA + ra_offset); -8 but for odd code */
+};
+
+struct unwind_rows {
+	__u32 rows[UNWIND_PAGE_ROWS];
+};
+
+/* Where a page's rows are. */
+struct unwind_page {
+	__u32 element; /* array * UNWIND_ROW_ELEMENTS + element in it */
+	__u16 first;
+	__u16 count;
+};
+
+/* A mapping of code in a process. */
+struct unwind_mapping {
+	__u64 start;
+	__u64 end;
+	__u64 bias; /* where the first of the pages lies in this process */
+	__u32 first_page;
+	__u32 pages; /* 0: there is no table, as for code made at run time */
+};
+
+/* The mappings of a process, in ascending order. */
+struct unwind_process {
+	__u32 first;
+	__u32 count;
+};
+
+struct unwind_config {
+	__u32 frames; /* most frames of a user stack */
+	__u32 reserved;
 };
 
 #endif

@@ -7,6 +7,12 @@
 #ifndef APUS_ARCH_X86_BPF_H
 #define APUS_ARCH_X86_BPF_H
 
+/* The kernel's struct pt_regs on x86-64, whose layout is part of its ABI (ptrace). */
+struct user_registers {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
+	__u64 orig_ax, ip, cs, flags, sp, ss;
+};
+
 /* set in thread_info.status while a 32-bit system call is served (asm/thread_info.h) */
 #define TS_COMPAT 0x0002
 /* or'ed into the number by x32 callers (asm/unistd.h) */

@@ -157,6 +157,12 @@ static __always_inline bool current_task_wanted(__u64 ids)
 	return task_wanted(task, ids >> 32, ids);
 }
 
+/* In sched_process_exit: whether the process ends with this thread. `live` has been counted down by then. */
+static __always_inline bool is_last_thread(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) == 0;
+}
+
 extern struct event_channel event_channel;
 
 /* --follow: a wanted process's children are wanted too. */
@@ -181,8 +187,7 @@ int follow_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 process = process_number(task);
 
-	/* live has been counted down by now: zero says that this was the last thread */
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+	if (is_last_thread(task))
 		bpf_map_delete_elem(&filter_processes, &process);
 	return 0;
 }

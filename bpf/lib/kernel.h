@@ -148,12 +148,37 @@ struct sched_entity {
 	__u64 prev_sum_exec_runtime;
 };
 
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
+struct mm_struct {
+	struct uprobes_state uprobes_state;
+};
+
+struct return_instance {
+	unsigned long orig_ret_vaddr;
+	unsigned long stack;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct sched_entity se;
 	int pid;
 	int tgid;
 	unsigned int flags;
+	void *stack;
+	struct mm_struct *mm;
+	struct uprobe_task *utask;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;

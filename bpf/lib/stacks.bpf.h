@@ -7,72 +7,76 @@
 #ifndef APUS_STACKS_BPF_H
 #define APUS_STACKS_BPF_H
 
-#include "../include/stacks.h"
+#include "unwind.bpf.h"
 
 #define STACKS_DEFAULT 16384
-#define EFAULT 14
+#define TRACE_HEAD_WORDS 2 /* of struct stack_trace, in front of the addresses */
 
+/* Values are struct stack_trace, with more addresses than it has if the reader has made them larger. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, STACKS_DEFAULT);
-	__type(key, __u64);
-	__type(value, struct stack_trace);
+	__uint(key_size, sizeof(__u64));
+	__uint(value_size, sizeof(struct stack_trace));
 } stacks SEC(".maps");
 
-/* Where a stack is taken, by who takes it: one program may interrupt another. */
-enum { STACK_SLOT_SWITCH, STACK_SLOT_WAKER, STACK_SLOTS };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STACK_SLOTS);
-	__type(key, __u32);
-	__type(value, struct stack_trace);
-} stack_scratch SEC(".maps");
-
-/* The finalizer of splitmix64 (Steele, Lea, Flood), applied to a running state. */
-static __always_inline __u64 mix(__u64 state, __u64 value)
+/* Hashes the frames of a slot. A function of its own: verified once. */
+__attribute__((noinline)) int hash_frames(__u32 id)
 {
-	state ^= value;
-	state *= 0xbf58476d1ce4e5b9;
-	state ^= state >> 27;
-	state *= 0x94d049bb133111eb;
-	return state ^ state >> 31;
-}
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 hash = 0;
 
-/* Hash of the stack in a slot. A function of its own: verified once. */
-__attribute__((noinline)) int hash_stack(__u32 slot)
-{
-	struct stack_trace *stack = bpf_map_lookup_elem(&stack_scratch, &slot);
-	__u64 hash = 0x9e3779b97f4a7c15;
-
-	if (!stack)
+	if (!slot)
 		return 0;
 	for (__u32 i = 0; i < STACK_FRAMES; i++) {
-		if (i >= stack->frames)
+		if (i >= slot->frames)
 			break;
-		hash = mix(hash, stack->addresses[i]);
+		hash = mix(hash, slot->addresses[i]);
 	}
-	stack->hash = hash ? hash : 1;
+	slot->hash = hash;
 	return 1;
 }
 
-/* Takes a stack of the current task and stores it; its hash, 0 if there is none. */
-static __always_inline __u64 take_stack(void *ctx, __u32 slot, __u64 flags)
+/* Stores the frames of a slot, or why there are none; their hash, 0 if there is nothing to say. */
+static __always_inline __u64 store_stack(struct stack_slot *slot)
 {
-	struct stack_trace *stack = bpf_map_lookup_elem(&stack_scratch, &slot);
-	long bytes;
+	__u64 *trace = &slot->head[STACK_HEAD_WORDS - TRACE_HEAD_WORDS];
+	__u64 hash;
 
-	if (!stack)
+	if (!slot->frames && !slot->end)
 		return 0;
-	bytes = bpf_get_stack(ctx, stack->addresses, sizeof(stack->addresses), flags);
-	if (bytes <= 0)
-		return 0;
-	stack->frames = bytes / sizeof(__u64);
-	hash_stack(slot);
-	if (!bpf_map_lookup_elem(&stacks, &stack->hash) &&
-	    bpf_map_update_elem(&stacks, &stack->hash, stack, BPF_ANY))
+	hash = mix(slot->hash, slot->end);
+	if (!hash)
+		hash = 1;
+	trace[0] = hash;
+	trace[1] = slot->frames | (__u64)slot->end << 32;
+	if (!bpf_map_lookup_elem(&stacks, &hash) && bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY))
 		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
-	return stack->hash;
+	return hash;
+}
+
+static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slot, __u32 id)
+{
+	slot->frames = 0;
+	if (add_frames(ctx, slot, 0) <= 0)
+		return 0;
+	hash_frames(id);
+	return store_stack(slot);
+}
+
+/* The user stack of the current task. */
+static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
+					     __u32 process, bool by_tables)
+{
+	slot->frames = 0;
+	slot->hash = 0;
+	if (by_tables) {
+		walk_user_stack(slot, id, process);
+	} else {
+		add_frames(ctx, slot, BPF_F_USER_STACK);
+		hash_frames(id);
+	}
+	return store_stack(slot);
 }
 
 #endif

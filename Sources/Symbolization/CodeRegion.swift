@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Executable memory of a process, and the file that it shows.
+package struct CodeRegion {
+    /// Addresses in the process.
+    package let start: UInt64
+    package let end: UInt64
+    /// nil for memory without a file that could be read, as for code made at run time.
+    package let module: Module?
+    /// What the file counts as the address of `start`.
+    package let address: UInt64
+}
+
+extension Symbolizer {
+    /// The code of a process as it is mapped now, as far as it is known, in ascending order.
+    package func code(of process: Int32) -> [CodeRegion] {
+        guard let image = knownImage(of: process) else { return [] }
+        return image.currentRegions.map { region in
+            var module: Module?
+            if case .module(let found) = region.content { module = found }
+            let mapping = region.mapping
+            let address = module?.segments.codeAddress(
+                ofOffset: mapping.offset, bytes: mapping.end - mapping.start)
+            return CodeRegion(
+                start: mapping.start, end: mapping.end, module: address == nil ? nil : module,
+                address: address ?? mapping.offset)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import Tracing
+
+/// Why a user stack has no more frames, and how they were found.
+struct StackEnd: Hashable {
+    private let code: UInt8
+
+    /// - Parameter code: enum stack_end, with STACK_END_BY_FRAME_POINTER.
+    init(_ code: UInt8) { self.code = code }
+
+    /// Nothing is known, as of stacks that the kernel has walked.
+    static let unknown = StackEnd(0)
+
+    /// Whether a frame was found by the frame pointer.
+    var byFramePointer: Bool { code & UInt8(STACK_END_BY_FRAME_POINTER) != 0 }
+
+    private var reason: stack_end { stack_end(UInt32(code & ~UInt8(STACK_END_BY_FRAME_POINTER))) }
+
+    var isRoot: Bool { reason == STACK_END_ROOT }
+    var isKnown: Bool { reason != STACK_END_UNKNOWN }
+
+    /// Whether to know more of the process would have helped.
+    var isForWantOfMappings: Bool { reason == STACK_END_UNMAPPED || reason == STACK_END_UNKNOWN_PROCESS }
+
+    /// In JSON.
+    var name: String {
+        switch reason {
+        case STACK_END_ROOT: "root"
+        case STACK_END_DEPTH: "depth"
+        case STACK_END_UNMAPPED: "unmapped"
+        case STACK_END_NO_RULE: "no rule"
+        case STACK_END_UNREADABLE: "unreadable"
+        case STACK_END_NONSENSE: "nonsense"
+        case STACK_END_UNKNOWN_PROCESS: "unknown process"
+        case STACK_END_32_BIT: "32-bit"
+        case STACK_END_BUSY: "busy"
+        default: "unknown"
+        }
+    }
+
+    /// A frame that stands for those that are missing; nil if none are, or nobody knows.
+    var marker: String? {
+        switch reason {
+        case STACK_END_ROOT, STACK_END_UNKNOWN: nil
+        case STACK_END_DEPTH: "[cut: deeper than --max-frames]"
+        case STACK_END_UNMAPPED: "[cut: code in no known mapping]"
+        case STACK_END_NO_RULE: "[cut: code without unwind information]"
+        case STACK_END_UNREADABLE: "[cut: stack not in memory]"
+        case STACK_END_NONSENSE: "[cut: stack pointer makes no sense]"
+        case STACK_END_UNKNOWN_PROCESS: "[cut: process too new]"
+        case STACK_END_32_BIT: "[cut: 32-bit code]"
+        default: "[cut: no room to unwind]"
+        }
+    }
+}
+
+/// The stacks that programs have stored (bpf/lib/stacks.bpf.h).
+struct StackStore {
+    private let stacks: HashMap<UInt64, stack_trace>
+
+    init(_ object: LoadedObject) { stacks = object.map("stacks") }
+
+    /// The addresses of a stack, leaf first; none if it was not stored.
+    subscript(hash: UInt64) -> (addresses: [UInt64], end: StackEnd) {
+        guard hash != 0, let bytes = stacks.bytes(hash) else { return ([], .unknown) }
+        return bytes.withUnsafeBytes { bytes in
+            let head = MemoryLayout<stack_trace>.offset(of: \.addresses) ?? 0
+            guard bytes.count >= head else { return ([], .unknown) }
+            let frames = bytes.loadUnaligned(fromByteOffset: MemoryLayout<UInt64>.size, as: UInt32.self)
+            let end = bytes[MemoryLayout<stack_trace>.offset(of: \.end) ?? 0]
+            let room = (bytes.count - head) / MemoryLayout<UInt64>.size
+            let addresses = (0..<min(Int(frames), room)).map {
+                bytes.loadUnaligned(fromByteOffset: head + $0 * 8, as: UInt64.self)
+            }
+            return (addresses, StackEnd(end))
+        }
+    }
+}

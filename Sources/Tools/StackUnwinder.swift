@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import Glibc
+internal import Symbolization
+internal import Tracing
+internal import Unwinding
+
+/// Gives the programs what they need to walk stacks: tables of the files that processes have mapped, and where.
+///
+/// See bpf/include/unwind.h for the layout. A file's table is made when a process is first seen to map it, and serves
+/// all processes.
+final class StackUnwinder {
+    private let rows: RowStore
+    private let rules: RuleStore
+    private let pages: SharedArray<unwind_page>
+    private let mappings: MappingStore
+    private let processes: HashMap<UInt32, unwind_process>
+    private var usedPages = 0
+    private var tables: [ObjectIdentifier: Placed] = [:]
+    private var known: [Int32: unwind_process] = [:]
+    private(set) var counts = Counts()
+
+    struct Counts {
+        var files = 0
+        var rows = 0
+        /// Files whose table found no room.
+        var filesLeftOut = 0
+        /// Processes whose mappings found no room.
+        var processesLeftOut = 0
+        /// Nanoseconds spent on making tables.
+        var nanoseconds: UInt64 = 0
+    }
+
+    /// A file's table, in the programs' pages.
+    private struct Placed {
+        /// Held, so that no other module can get its identifier.
+        let module: Module
+        let base: UInt64
+        let firstPage: UInt32
+        /// 0: the file has no call frame information.
+        let pages: UInt32
+    }
+
+    init(_ object: LoadedObject) throws {
+        rows = RowStore(object)
+        rules = RuleStore(try object.sharedArray("unwind_rules"))
+        pages = try object.sharedArray("unwind_pages")
+        mappings = MappingStore(try object.sharedArray("unwind_mappings"))
+        processes = object.map("unwind_processes")
+    }
+
+    /// Tells the programs of a process's code. Files that are new take time: about 10 ms for each MB of their
+    /// .eh_frame.
+    func update(_ process: Int32, _ code: [CodeRegion]) {
+        let list = code.map(mapping)
+        let old = known[process]
+        if let old, mappings.holds(list, at: old) {
+            // The programs drop their entry when the process executes another program: it may be missing.
+            try? processes.set(UInt32(process), to: old)
+            return
+        }
+        guard let place = mappings.place(list) else {
+            counts.processesLeftOut += 1
+            return
+        }
+        do {
+            try processes.set(UInt32(process), to: place)
+        } catch {
+            counts.processesLeftOut += 1
+            mappings.retire(place)
+            return
+        }
+        known[process] = place
+        if let old { mappings.retire(old) }
+    }
+
+    /// Forgets a process that has ended.
+    func remove(_ process: Int32) {
+        guard let place = known.removeValue(forKey: process) else { return }
+        processes.remove(UInt32(process))
+        mappings.retire(place)
+    }
+
+    /// Bytes that tables and lists take in the kernel.
+    var bytesHeld: Int { rows.bytesHeld + usedPages * MemoryLayout<unwind_page>.stride + rules.bytesHeld }
+
+    private func mapping(_ region: CodeRegion) -> unwind_mapping {
+        let placed = region.module.map(table)
+        return unwind_mapping(
+            start: region.start, end: region.end,
+            bias: region.start &- region.address &+ (placed?.base ?? 0),
+            first_page: placed?.firstPage ?? 0, pages: placed?.pages ?? 0)
+    }
+
+    private func table(of module: Module) -> Placed {
+        if let known = tables[ObjectIdentifier(module)] { return known }
+        let began = monotonicNanoseconds()
+        let placed = store(UnwindTable(module.source), of: module)
+        counts.nanoseconds += monotonicNanoseconds() - began
+        tables[ObjectIdentifier(module)] = placed
+        return placed
+    }
+
+    private func store(_ table: UnwindTable?, of module: Module) -> Placed {
+        let none = Placed(module: module, base: 0, firstPage: 0, pages: 0)
+        guard let table else { return none }
+        guard usedPages + table.pages.count <= pages.count else {
+            counts.filesLeftOut += 1
+            return none
+        }
+        let numbers = table.rules.map(rules.number)
+        let first = usedPages
+        for (index, range) in table.pages.enumerated() {
+            guard let place = rows.store(table.rows[range], numbers) else {
+                counts.filesLeftOut += 1
+                return none
+            }
+            pages[first + index] = place
+        }
+        usedPages += table.pages.count
+        counts.files += 1
+        counts.rows += table.rows.count
+        return Placed(
+            module: module, base: table.base, firstPage: UInt32(first), pages: UInt32(table.pages.count))
+    }
+}
+
+/// The rows of all files, in arrays that are added with need.
+private final class RowStore {
+    private static let perElement = Int(UNWIND_PAGE_ROWS)
+    private static let perArray = Int(UNWIND_ROW_ELEMENTS) * perElement
+
+    private let object: LoadedObject
+    private var array: SharedArray<UInt32>?
+    private var arrays = 0
+    /// In the last array.
+    private var used = 0
+
+    init(_ object: LoadedObject) { self.object = object }
+
+    var bytesHeld: Int { arrays * Self.perArray * 4 }
+
+    /// Stores a page's rows; nil if there is no room.
+    ///
+    /// - Parameter numbers: the programs' numbers of the rules that the rows name.
+    func store(_ rows: ArraySlice<UInt32>, _ numbers: [UInt16]) -> unwind_page? {
+        guard !rows.isEmpty else { return unwind_page(element: 0, first: 0, count: 0) }
+        let left = Self.perElement - used % Self.perElement
+        // A page's rows lie in one element.
+        if left < rows.count { used += left }
+        if array == nil || used >= Self.perArray {
+            guard arrays < Int(UNWIND_ROW_ARRAYS),
+                let made: SharedArray<UInt32> = try? object.addArray(
+                    to: "unwind_rows", at: arrays, values: Int(UNWIND_ROW_ELEMENTS),
+                    valueBytes: MemoryLayout<unwind_rows>.size)
+            else { return nil }
+            array = made
+            arrays += 1
+            used = 0
+        }
+        let start = rows.startIndex
+        array?.fill(used..<used + rows.count) { index in
+            let row = rows[start + index]
+            return row & 0xffff | UInt32(numbers[Int(row >> 16)]) << 16
+        }
+        defer { used += rows.count }
+        return unwind_page(
+            element: UInt32((arrays - 1) * Int(UNWIND_ROW_ELEMENTS) + used / Self.perElement),
+            first: UInt16(used % Self.perElement), count: UInt16(rows.count))
+    }
+}
+
+/// The rules of all files, each once. Number 0 is that there is none.
+private final class RuleStore {
+    private struct Content: Hashable {
+        let low: UInt64
+        let high: UInt64
+    }
+
+    private let rules: SharedArray<unwind_rule>
+    private var numbers: [Content: UInt16] = [:]
+
+    init(_ rules: SharedArray<unwind_rule>) {
+        self.rules = rules
+        _ = number(unwind_rule())
+    }
+
+    var bytesHeld: Int { numbers.count * MemoryLayout<unwind_rule>.stride }
+
+    func number(_ rule: unwind_rule) -> UInt16 {
+        let content = withUnsafeBytes(of: rule) {
+            Content(
+                low: $0.loadUnaligned(as: UInt64.self),
+                high: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        }
+        if let known = numbers[content] { return known }
+        // Thousands are in use on a whole machine; what comes after the last number counts as no rule.
+        guard numbers.count < rules.count else { return 0 }
+        let number = UInt16(numbers.count)
+        rules[Int(number)] = rule
+        numbers[content] = number
+        return number
+    }
+}
+
+/// The lists of mappings of all processes.
+///
+/// A list is never changed in place: a program may be searching it. A new one is written elsewhere, and the room of
+/// the old one is used again when nobody can be searching it any more: a walk takes microseconds, but a child that
+/// was just forked has its parent's list until it gets its own.
+private final class MappingStore {
+    private static let restNanoseconds: UInt64 = 5_000_000_000
+    private static let least = 8
+
+    private let mappings: SharedArray<unwind_mapping>
+    private var used = 0
+    /// By capacity, a power of two.
+    private var free: [Int: [Int]] = [:]
+    private var resting: [(since: UInt64, place: unwind_process)] = []
+
+    init(_ mappings: SharedArray<unwind_mapping>) { self.mappings = mappings }
+
+    func holds(_ list: [unwind_mapping], at place: unwind_process) -> Bool {
+        Int(place.count) == list.count
+            && list.indices.allSatisfy { index in
+                let known = mappings[Int(place.first) + index]
+                let other = list[index]
+                return known.start == other.start && known.end == other.end && known.bias == other.bias
+                    && known.first_page == other.first_page && known.pages == other.pages
+            }
+    }
+
+    /// Writes a list; nil if there is no room.
+    func place(_ list: [unwind_mapping]) -> unwind_process? {
+        takeBack()
+        let capacity = Self.capacity(list.count)
+        let first: Int
+        if let place = free[capacity]?.popLast() {
+            first = place
+        } else {
+            guard used + capacity <= mappings.count else { return nil }
+            first = used
+            used += capacity
+        }
+        mappings.fill(first..<first + list.count) { list[$0] }
+        return unwind_process(first: UInt32(first), count: UInt32(list.count))
+    }
+
+    func retire(_ place: unwind_process) {
+        resting.append((monotonicNanoseconds(), place))
+    }
+
+    private func takeBack() {
+        let now = monotonicNanoseconds()
+        let over = resting.prefix { now - $0.since > Self.restNanoseconds }
+        for (_, place) in over { free[Self.capacity(Int(place.count)), default: []].append(Int(place.first)) }
+        resting.removeFirst(over.count)
+    }
+
+    private static func capacity(_ count: Int) -> Int {
+        var capacity = least
+        while capacity < count { capacity <<= 1 }
+        return capacity
+    }
+}

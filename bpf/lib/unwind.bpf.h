@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * User stacks without frame pointers: walks the stack of the current task by
+ * the tables that the reader has made of .eh_frame (include/unwind.h).
+ *
+ * The form is what every verifier from 5.10 to 7.x accepts: one step is a
+ * global function, verified once and not once a frame; it takes a number and
+ * no pointer, since 5.10 refuses those, and its state is in a map; loops have
+ * constant bounds; keys of maps are on the stack.
+ */
+#ifndef APUS_UNWIND_BPF_H
+#define APUS_UNWIND_BPF_H
+
+#include "../include/stacks.h"
+#include "../include/unwind.h"
+#include "arch.bpf.h"
+
+const volatile struct unwind_config unwind_config = {.frames = STACK_FRAMES};
+
+struct unwind_row_array {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_ROW_ELEMENTS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct unwind_rows));
+};
+
+/* Arrays are added while the programs run. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, UNWIND_ROW_ARRAYS);
+	__type(key, __u32);
+	__array(values, struct unwind_row_array);
+} unwind_rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_PAGES);
+	__type(key, __u32);
+	__type(value, struct unwind_page);
+} unwind_pages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_RULES);
+	__type(key, __u32);
+	__type(value, struct unwind_rule);
+} unwind_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNWIND_MAPPINGS);
+	__type(key, __u32);
+	__type(value, struct unwind_mapping);
+} unwind_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, UNWIND_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct unwind_process);
+} unwind_processes SEC(".maps");
+
+/* As much of the stack as is read at once: one read costs what three reads of a word do. */
+#define WINDOW_BYTES 4096
+/* Room in front of the addresses, for what is stored or sent before them. */
+#define STACK_HEAD_WORDS 16
+#define SLOT_FRAMES (STACK_FRAMES + STACK_FRAMES_MOST + 1)
+/* A probe may interrupt a program, and a sample the probe's. */
+#define STACK_SLOTS 3
+
+/* What taking one stack needs. */
+struct stack_slot {
+	__u64 busy;
+	__u64 pc, sp, fp;
+	__u64 hash;
+	/* the mapping of the last pc */
+	__u64 map_start, map_bytes, bias;
+	__u32 first_page, pages;
+	__u32 process;
+	__u32 frames; /* in addresses */
+	__u32 most_frames; /* that there may be */
+	__u8 end; /* enum stack_end */
+	__u8 is_exact; /* pc is no return address: it is the leaf's, or a signal came there */
+	__u8 has_registers; /* `registers` belong to the frame in hand */
+	__u8 by_frame_pointer; /* 1: some frame was found so; 2: the last one was */
+	__u64 window_start, window_bytes;
+	struct user_registers registers;
+	__u64 window[WINDOW_BYTES / sizeof(__u64)];
+	__u64 head[STACK_HEAD_WORDS];
+	__u64 addresses[SLOT_FRAMES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STACK_SLOTS);
+	__type(key, __u32);
+	__type(value, struct stack_slot);
+} stack_slots SEC(".maps");
+
+/*
+ * A slot of this CPU that nobody else holds. Programs on one CPU can interleave. Add, then look: who sees 1 is
+ * alone. (5.10 has no atomics that return a value.)
+ */
+static __always_inline struct stack_slot *hold_slot(__u32 *id)
+{
+	for (__u32 i = 0; i < STACK_SLOTS; i++) {
+		__u32 key = i;
+		struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &key);
+
+		if (!slot)
+			return NULL;
+		__sync_fetch_and_add(&slot->busy, 1);
+		if (READ_ONCE(slot->busy) == 1) {
+			*id = i;
+			return slot;
+		}
+		__sync_fetch_and_add(&slot->busy, -1);
+	}
+	return NULL;
+}
+
+static __always_inline void release_slot(struct stack_slot *slot)
+{
+	__sync_fetch_and_add(&slot->busy, -1);
+}
+
+/* The finalizer of splitmix64 (Steele, Lea, Flood), applied to a running state. */
+static __always_inline __u64 mix(__u64 state, __u64 value)
+{
+	state ^= value;
+	state *= 0xbf58476d1ce4e5b9;
+	state ^= state >> 27;
+	state *= 0x94d049bb133111eb;
+	return state ^ state >> 31;
+}
+
+/* Keeps a bound in the code that clang can prove to be needless, and the verifier cannot. */
+#define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
+
+/* Reads the stack from an address on. A function of its own: verified once. */
+__attribute__((noinline)) int fill_window(__u32 id, __u64 start)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 bytes;
+
+	if (!slot)
+		return -1;
+	slot->window_start = start;
+	slot->window_bytes = 0;
+	if (!bpf_probe_read_user(slot->window, WINDOW_BYTES, (void *)start)) {
+		slot->window_bytes = WINDOW_BYTES;
+		return 0;
+	}
+	/* The next page may be missing: up to the end of this one. A whole page would have been read. */
+	bytes = WINDOW_BYTES - (start & (WINDOW_BYTES - 1));
+	BOUND(bytes, WINDOW_BYTES - 1);
+	if (bpf_probe_read_user(slot->window, bytes, (void *)start))
+		return -1;
+	slot->window_bytes = bytes;
+	return 0;
+}
+
+/* A word of the stack; not 0 if it cannot be read. */
+static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 address, __u64 *value)
+{
+	__u64 index;
+
+	if (address & 7)
+		return bpf_probe_read_user(value, sizeof(*value), (void *)address);
+	if (address - slot->window_start >= slot->window_bytes) {
+		/* What a frame has saved lies above its stack pointer. */
+		__u64 start = slot->sp & ~7ULL;
+
+		if (address - start >= WINDOW_BYTES / 2)
+			start = address - WINDOW_BYTES / 8;
+		if (fill_window(id, start) || address - slot->window_start >= slot->window_bytes)
+			return bpf_probe_read_user(value, sizeof(*value), (void *)address);
+	}
+	index = (address - slot->window_start) / sizeof(__u64);
+	BOUND(index, WINDOW_BYTES / sizeof(__u64) - 1);
+	*value = slot->window[index];
+	return 0;
+}
+
+#define MAPPING_SEARCH_STEPS 14 /* 2^13 mappings in a process */
+
+/* Finds the mapping of a pc: 0, or an enum stack_end. */
+__attribute__((noinline)) int find_mapping(__u32 id, __u64 pc)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	struct unwind_process *process;
+	struct unwind_mapping *mapping;
+	__u32 key, first, low = 0, high;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	slot->map_bytes = 0;
+	key = slot->process;
+	process = bpf_map_lookup_elem(&unwind_processes, &key);
+	if (!process)
+		return STACK_END_UNKNOWN_PROCESS;
+	first = process->first;
+	high = process->count;
+	for (int i = 0; i < MAPPING_SEARCH_STEPS && low < high; i++) {
+		__u32 middle = (low + high) / 2;
+
+		key = first + middle;
+		mapping = bpf_map_lookup_elem(&unwind_mappings, &key);
+		if (!mapping)
+			return STACK_END_UNMAPPED;
+		if (mapping->start <= pc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	key = first + low - 1;
+	mapping = low ? bpf_map_lookup_elem(&unwind_mappings, &key) : NULL;
+	if (!mapping || pc >= mapping->end)
+		return STACK_END_UNMAPPED;
+	slot->map_start = mapping->start;
+	slot->map_bytes = mapping->end - mapping->start;
+	slot->bias = mapping->bias;
+	slot->first_page = mapping->first_page;
+	slot->pages = mapping->pages;
+	return 0;
+}
+
+#define ROW_SEARCH_STEPS 15 /* 2^14 rows in a page */
+
+/* The rule for a pc in the mapping that was found; NULL if it has none. */
+static __always_inline struct unwind_rule *find_rule(struct stack_slot *slot, __u64 pc)
+{
+	__u64 offset = pc - slot->bias, index;
+	__u32 key = slot->first_page + (__u32)(offset >> UNWIND_PAGE_BITS), low, high;
+	__u32 wanted = offset & ((1 << UNWIND_PAGE_BITS) - 1);
+	struct unwind_page *page;
+	struct unwind_rows *rows;
+	void *array;
+
+	if (offset >> UNWIND_PAGE_BITS >= slot->pages)
+		return NULL;
+	page = bpf_map_lookup_elem(&unwind_pages, &key);
+	if (!page || !page->count)
+		return NULL;
+	low = page->first;
+	high = low + page->count;
+	key = page->element / UNWIND_ROW_ELEMENTS;
+	array = bpf_map_lookup_elem(&unwind_rows, &key);
+	if (!array)
+		return NULL;
+	key = page->element % UNWIND_ROW_ELEMENTS;
+	rows = bpf_map_lookup_elem(array, &key);
+	if (!rows)
+		return NULL;
+	/* The last row that begins at or before the pc; the first begins with its page. */
+	for (int i = 0; i < ROW_SEARCH_STEPS && low < high; i++) {
+		__u32 middle = (low + high) / 2;
+
+		index = middle;
+		BOUND(index, UNWIND_PAGE_ROWS - 1);
+		if ((rows->rows[index] & 0xffff) <= wanted)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	index = low - 1;
+	BOUND(index, UNWIND_PAGE_ROWS - 1);
+	key = rows->rows[index] >> 16;
+	return bpf_map_lookup_elem(&unwind_rules, &key);
+}
+
+#define FRAME_MOST_BYTES (8 << 20) /* a thread's whole stack, by default */
+#define FRAME_POINTER_REACH (1 << 20)
+
+/*
+ * The caller by the frame pointer, for code without rules: made at run time, or written by hand. Its return
+ * address has to lie in code.
+ *
+ * `why`: the end of the stack if that does not work.
+ */
+__attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 fp, ra = 0, next = 0;
+	int found;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	fp = slot->fp;
+	/* The first frame of a chain has none before it. Elsewhere a 0 in that register means nothing. */
+	if (!fp && slot->by_frame_pointer == 2)
+		return STACK_END_ROOT;
+	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH)
+		return why;
+	if (read_stack(slot, id, fp, &next) || read_stack(slot, id, fp + 8, &ra))
+		return why;
+	if (!ra && slot->by_frame_pointer == 2)
+		return STACK_END_ROOT;
+	if (ra < 4096 || ra >> 47)
+		return why;
+	found = find_mapping(id, ra - 1);
+	if (found && found != STACK_END_UNKNOWN_PROCESS)
+		return why;
+	slot->sp = fp + 16;
+	slot->fp = next;
+	slot->pc = ra;
+	slot->is_exact = slot->has_registers = 0;
+	slot->by_frame_pointer = 2;
+	return 0;
+}
+
+#if defined(__TARGET_ARCH_x86)
+#include "unwind_x86.bpf.h"
+#else
+#error "this architecture has no unwind_*.bpf.h yet"
+#endif
+
+/* Notes the frame in hand and goes on to its caller: 0, or an enum stack_end. */
+__attribute__((noinline)) int unwind_step(__u32 id)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	struct unwind_rule *rule;
+	__u32 count;
+	int end = 0;
+	__u64 pc;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	count = slot->frames;
+	if (count >= slot->most_frames || count >= SLOT_FRAMES)
+		return STACK_END_DEPTH;
+	/* A return address may be that of the next function, when the call does not return. */
+	pc = slot->pc - (slot->is_exact ? 0 : 1);
+	if (pc - slot->map_start >= slot->map_bytes)
+		end = find_mapping(id, pc);
+	if ((end || !slot->pages) && !read_hidden_return(id)) {
+		pc = slot->pc - 1;
+		end = find_mapping(id, pc);
+	}
+	slot->addresses[count] = slot->pc;
+	slot->frames = count + 1;
+	slot->hash = mix(slot->hash, slot->pc);
+	if (end)
+		return step_by_frame_pointer(id, end);
+	rule = find_rule(slot, pc);
+	if (!rule || rule->cfa == CFA_NO_RULE)
+		return step_by_frame_pointer(id, STACK_END_NO_RULE);
+	if (slot->by_frame_pointer)
+		slot->by_frame_pointer = 1;
+	return apply_rule(slot, id, rule);
+}
+
+/*
+ * Adds the user's frames of the current task to a slot. `process` is the number that the reader knows it by.
+ * Sets slot->end.
+ */
+static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process)
+{
+	int end;
+
+	slot->map_bytes = slot->map_start = 0;
+	slot->window_bytes = slot->window_start = 0;
+	slot->process = process;
+	slot->by_frame_pointer = 0;
+	slot->is_exact = slot->has_registers = 1;
+	slot->most_frames = slot->frames + unwind_config.frames;
+	end = read_user_registers(slot);
+	for (int i = 0; i <= STACK_FRAMES_MOST && !end; i++)
+		end = unwind_step(id);
+	slot->end = end ? end : STACK_END_DEPTH;
+	if (slot->by_frame_pointer)
+		slot->end |= STACK_END_BY_FRAME_POINTER;
+}
+
+#define EFAULT 14
+
+/* How user stacks are taken. */
+#define BY_TABLES true
+#define BY_FRAME_POINTERS false
+
+/* Frames by the kernel's own walk, behind those that the slot has; minus an errno if there are none. */
+static __always_inline long add_frames(void *ctx, struct stack_slot *slot, __u64 flags)
+{
+	__u32 frames = slot->frames;
+	long bytes;
+
+	slot->end = STACK_END_UNKNOWN;
+	if (frames > STACK_FRAMES)
+		return -EFAULT;
+	bytes = bpf_get_stack(ctx, &slot->addresses[frames], STACK_FRAMES * sizeof(__u64), flags);
+	if (bytes > 0)
+		slot->frames = frames + bytes / sizeof(__u64);
+	return bytes;
+}
+
+/* --- Which process maps what: what cannot wait for the reader ------------------------------------------------------- */
+
+/* A child has its parent's mappings. The reader gives it a list of its own before it uses the parent's again. */
+SEC("raw_tp/sched_process_fork")
+int unwind_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 from = process_number((struct task_struct *)ctx->args[0]);
+	__u32 to = process_number((struct task_struct *)ctx->args[1]);
+	struct unwind_process *parent, child;
+
+	parent = from == to ? NULL : bpf_map_lookup_elem(&unwind_processes, &from);
+	if (!parent)
+		return 0;
+	child = *parent;
+	bpf_map_update_elem(&unwind_processes, &to, &child, BPF_ANY);
+	return 0;
+}
+
+/* From here on the old list would give false stacks. */
+SEC("raw_tp/sched_process_exec")
+int unwind_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 process = process_number((struct task_struct *)ctx->args[0]);
+
+	bpf_map_delete_elem(&unwind_processes, &process);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int unwind_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 process = process_number(task);
+
+	if (is_last_thread(task))
+		bpf_map_delete_elem(&unwind_processes, &process);
+	return 0;
+}
+
+#endif

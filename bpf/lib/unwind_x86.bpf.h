@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What unwinding has to know of x86-64: where the user's registers are, what
+ * a rule means, the frame of a signal handler, the kernel's trampoline for
+ * return probes. Another architecture is another file with the same names.
+ */
+#ifndef APUS_UNWIND_X86_BPF_H
+#define APUS_UNWIND_X86_BPF_H
+
+#define USER_CODE_64 0x33 /* __USER_CS (asm/segment.h) */
+#define USER_CODE_32 0x23 /* __USER32_CS */
+#define KERNEL_STACK_BYTES 16384 /* THREAD_SIZE, where the helper for it is not there yet */
+#define PF_KTHREAD_TASK 0x00200000 /* PF_KTHREAD */
+
+/*
+ * The registers with which the current task left user mode: on top of its kernel stack, whatever has
+ * interrupted it. 0, or an enum stack_end.
+ */
+static __always_inline int read_user_registers(struct stack_slot *slot)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	void *registers;
+
+	/* A kernel thread has none, and the memory of a task that exits is gone: that of another one is still there. */
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD_TASK || !BPF_CORE_READ(task, mm))
+		return STACK_END_UNREADABLE;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) /* Linux 5.15 */
+		registers = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	else
+		registers = BPF_CORE_READ(task, stack) + KERNEL_STACK_BYTES -
+			    sizeof(struct user_registers);
+	if (bpf_probe_read_kernel(&slot->registers, sizeof(slot->registers), registers))
+		return STACK_END_UNREADABLE;
+	if ((slot->registers.cs & 0xffff) == USER_CODE_32)
+		return STACK_END_32_BIT;
+	if ((slot->registers.cs & 0xffff) != USER_CODE_64)
+		return STACK_END_UNREADABLE;
+	slot->pc = slot->registers.ip;
+	slot->sp = slot->registers.sp;
+	slot->fp = slot->registers.bp;
+	return 0;
+}
+
+/* By its number in DWARF (System V ABI, AMD64 supplement, figure 3.36). */
+static __always_inline __u64 user_register(struct user_registers *registers, __u8 number)
+{
+	switch (number) {
+	case 0: return registers->ax;
+	case 1: return registers->dx;
+	case 2: return registers->cx;
+	case 3: return registers->bx;
+	case 4: return registers->si;
+	case 5: return registers->di;
+	case 6: return registers->bp;
+	case 7: return registers->sp;
+	case 8: return registers->r8;
+	case 9: return registers->r9;
+	case 10: return registers->r10;
+	case 11: return registers->r11;
+	case 12: return registers->r12;
+	case 13: return registers->r13;
+	case 14: return registers->r14;
+	case 15: return registers->r15;
+	}
+	return 0;
+}
+
+/*
+ * The kernel has put its own trampoline in the place of return addresses where a return probe is pending; it keeps
+ * the true ones. The trampoline begins the page of [uprobes] (arch_uprobe_trampoline).
+ */
+#define TRAMPOLINE_BYTES 64
+#define PENDING_RETURNS 64 /* more than a probed function nests in itself and others */
+
+/* Bytes that the trampoline has pushed when it is at an offset (it saves rax, rcx and r11 around a call; Linux 6.11). */
+static __always_inline __u64 trampoline_pushed(__u64 offset)
+{
+	switch (offset) {
+	case 0: return 0;
+	case 1: return 8;
+	case 2: return 16;
+	case 3 ... 0xd: return 24;
+	case 0xe ... 0xf: return 16;
+	}
+	return 8;
+}
+
+/* The frame in hand is the trampoline: puts the function that is to be returned to in its place. */
+__attribute__((noinline)) int read_hidden_return(__u32 id)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct return_instance *pending;
+	__u64 page, offset, sp, ra;
+
+	if (!slot)
+		return -1;
+	page = BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+	offset = slot->pc - page;
+	if (!page || offset >= TRAMPOLINE_BYTES)
+		return -1;
+	sp = slot->sp + trampoline_pushed(offset);
+	pending = BPF_CORE_READ(task, utask, return_instances);
+	for (int i = 0; i < PENDING_RETURNS && pending; i++) {
+		ra = BPF_CORE_READ(pending, orig_ret_vaddr);
+		/* Equal: before the kernel has noted this frame, an outer one would give a false stack. Several probes of
+		 * one function are chained, the last of them with the true address. */
+		if (BPF_CORE_READ(pending, stack) + 8 == sp && ra - page >= WINDOW_BYTES)
+			goto found;
+		pending = BPF_CORE_READ(pending, next);
+	}
+	/* The handler is done: the kernel has put the address on the stack. */
+	if (offset < 0xd || bpf_probe_read_user(&ra, sizeof(ra), (void *)(sp - 8)))
+		return -1;
+found:
+	slot->pc = ra;
+	slot->sp = sp;
+	slot->is_exact = slot->has_registers = 0;
+	return 0;
+}
+
+/* Where the kernel saves registers: rt_sigframe.uc.uc_mcontext, from the stack pointer in rt_sigreturn on. */
+#define SIGNAL_REGISTERS 40 /* r8 to r15, di, si, bp, bx, dx, ax, cx, sp, ip (asm/sigcontext.h) */
+#define SIGNAL_BP (SIGNAL_REGISTERS + 10 * 8)
+#define SIGNAL_SP (SIGNAL_REGISTERS + 15 * 8)
+#define SIGNAL_IP (SIGNAL_REGISTERS + 16 * 8)
+
+static __always_inline int leave_signal_frame(struct stack_slot *slot, __u32 id)
+{
+	__u64 ip = 0, sp = 0, bp = 0;
+
+	if (read_stack(slot, id, slot->sp + SIGNAL_IP, &ip) ||
+	    read_stack(slot, id, slot->sp + SIGNAL_BP, &bp) ||
+	    read_stack(slot, id, slot->sp + SIGNAL_SP, &sp))
+		return STACK_END_UNREADABLE;
+	slot->pc = ip;
+	slot->fp = bp;
+	/* Not necessarily upwards: handlers can have a stack of their own. */
+	slot->sp = sp;
+	slot->is_exact = 1;
+	slot->has_registers = 0;
+	return 0;
+}
+
+/* The caller's registers by a rule: 0, or an enum stack_end. */
+static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct unwind_rule *rule)
+{
+	__u64 cfa = 0, ra = 0, fp = 0;
+
+	switch (rule->cfa) {
+	case CFA_STACK:
+		cfa = slot->sp + rule->cfa_offset;
+		break;
+	case CFA_FRAME:
+		cfa = slot->fp + rule->cfa_offset;
+		break;
+	case CFA_STACK_DEREFERENCED:
+	case CFA_FRAME_DEREFERENCED:
+		cfa = rule->cfa == CFA_STACK_DEREFERENCED ? slot->sp : slot->fp;
+		if (read_stack(slot, id, cfa + rule->cfa_offset, &cfa))
+			return STACK_END_UNREADABLE;
+		cfa += rule->cfa_addend;
+		break;
+	case CFA_REGISTER:
+		if (!slot->has_registers)
+			return step_by_frame_pointer(id, STACK_END_NO_RULE);
+		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
+		break;
+	case CFA_PLT:
+		cfa = slot->sp + 8 + ((slot->pc & 15) >= (__u32)rule->cfa_offset ? 8 : 0);
+		break;
+	case CFA_SIGNAL:
+		return leave_signal_frame(slot, id);
+	case CFA_ROOT:
+		return STACK_END_ROOT;
+	default:
+		return STACK_END_NO_RULE;
+	}
+	if (cfa - slot->sp - 1 >= FRAME_MOST_BYTES)
+		return STACK_END_NONSENSE;
+	if (read_stack(slot, id, cfa + rule->ra_offset, &ra))
+		return STACK_END_UNREADABLE;
+	if (rule->fp == FRAME_POINTER_SAVED || rule->fp == FRAME_POINTER_AT_FRAME) {
+		fp = rule->fp == FRAME_POINTER_SAVED ? cfa : slot->fp;
+		if (read_stack(slot, id, fp + rule->fp_offset, &fp))
+			return STACK_END_UNREADABLE;
+		slot->fp = fp;
+	} else if (rule->fp == FRAME_POINTER_UNKNOWN) {
+		slot->fp = 0;
+	}
+	slot->sp = cfa;
+	slot->pc = ra;
+	slot->is_exact = slot->has_registers = 0;
+	/* What starts threads leaves a 0 where nobody is to be returned to. */
+	return ra ? 0 : STACK_END_ROOT;
+}
+
+#endif
