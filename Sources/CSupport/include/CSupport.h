@@ -22,6 +22,13 @@ int apus_perf_event_open(uint32_t type, uint64_t config);
 int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate,
 			     int by_frequency);
 
+/*
+ * An event that counts nothing, whose ring tells what all processes on a CPU map
+ * for execution, when they fork, execute and exit, and when that was, by
+ * CLOCK_MONOTONIC. Wakes its reader for each record.
+ */
+int apus_task_event_open(int cpu);
+
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);
 /* The next signal of such a descriptor, 0 if there is none. */
