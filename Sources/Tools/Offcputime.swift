@@ -128,6 +128,7 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style)
+        try report.watchTasks(session)
         var before: BlockedBefore?
         try session.run(
             loaded, of: "blocks",

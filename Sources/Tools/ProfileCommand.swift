@@ -94,6 +94,7 @@ package struct ProfileCommand: TracingCommand {
         style.offsets = addresses
         style.addresses = addresses
         let report = StackReport(stacks, style)
+        try report.watchTasks(session)
         let sampler = try CPUSampler(loaded, program: "take_sample", rate: rate, only: cpu)
         let nanoseconds = sampleNanoseconds(sampler)
         report.period = nanoseconds
@@ -105,8 +106,10 @@ package struct ProfileCommand: TracingCommand {
             record: { record in
                 guard let sample = StackSample(record) else { return }
                 counted.add(sample)
-                report.observe(sample.process, at: sample.head.time_ns, running: sample.key.user.first)
-                report.add(sample.key, [1, nanoseconds])
+                var key = sample.key
+                key.program = report.observe(
+                    sample.process, at: sample.head.time_ns, running: key.user.first)
+                report.add(key, [1, nanoseconds])
             },
             detach: sampler.stop,
             atEnd: {

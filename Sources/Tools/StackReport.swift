@@ -13,6 +13,8 @@ final class StackReport {
         /// Leaf first.
         let kernel: [UInt64]
         let user: [UInt64]
+        /// Which of the process's programs it was, as the symbolizer has it; nil if that is not known.
+        var program: UInt64?
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
     }
@@ -35,13 +37,15 @@ final class StackReport {
 
     private let options: StackOptions
     private let style: Style
-    private let symbolizer: Symbolizer
+    let symbolizer: Symbolizer
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
     private var lastLook: [Int32: UInt64] = [:]
+    /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
+    private var watch: TaskWatch?
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
@@ -52,19 +56,48 @@ final class StackReport {
             lines: options.lines || options.inlines ? DWARFLines() : nil)
     }
 
+    /// Follows what processes map from now on, if user stacks are wanted and the kernel lets us.
+    func watchTasks(_ session: Session) throws {
+        guard !options.kernelOnly else { return }
+        watch = try TaskWatch(session, feeding: symbolizer)
+    }
+
     /// Call while a process lives, so that its frames can be named when it is gone.
-    func observe(_ process: Int32) { symbolizer.observe(process: process) }
+    func observe(_ process: Int32) {
+        watch?.catchUp()
+        if symbolizer.keep(process: process), watch != nil { return }
+        symbolizer.observe(process: process)
+    }
 
     /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
     /// address is (it may have executed another program, or loaded a library), and once a second.
-    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?) {
+    /// - Returns: For `Key.program`.
+    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?) -> UInt64? {
+        guard let watch else {
+            look(process, at: nanoseconds, running: address)
+            return nil
+        }
+        watch.catchUp(with: nanoseconds)
+        let program = symbolizer.program(of: process, at: nanoseconds)
+        if lastLook[process] == nil, program != 0, let address,
+            symbolizer.knows(address, in: process, at: nanoseconds)
+        {
+            // All that a look would show is known: the next one is for code that it makes at run time.
+            lastLook[process] = nanoseconds
+            return program
+        }
+        look(process, at: nanoseconds, running: address)
+        return symbolizer.program(of: process, at: nanoseconds)
+    }
+
+    private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?) {
         if let last = lastLook[process] {
             let age = nanoseconds - min(nanoseconds, last)
-            let isKnown = address.map { symbolizer.knows($0, in: process) } ?? true
+            let isKnown = address.map { symbolizer.knows($0, in: process, at: nanoseconds) } ?? true
             guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
         }
         lastLook[process] = nanoseconds
-        observe(process)
+        symbolizer.observe(process: process)
     }
 
     /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
@@ -89,7 +122,7 @@ final class StackReport {
         for (index, address) in key.user.enumerated() {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
             let found = symbolizer.frames(
-                user: address, process: key.process, isReturnAddress: index > 0)
+                user: address, process: key.process, isReturnAddress: index > 0, at: key.program)
             frames += shown(found)
         }
         lines[key] = frames
@@ -177,6 +210,7 @@ final class StackReport {
 
     /// Writes everything that was asked for.
     func write(to output: Output, json: Bool) throws {
+        watch?.finish()
         if options.folded {
             try output.write { writer in
                 var folded = FoldedStacks()

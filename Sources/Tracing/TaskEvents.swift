@@ -28,6 +28,9 @@ package final class TaskEvents {
     /// What may have to wait for something earlier from another CPU.
     private var pending: [Timed] = []
 
+    /// All that happened before this has been handed out, in nanoseconds of the monotonic clock.
+    package private(set) var upTo: UInt64 = 0
+
     /// Records that the kernel had no room for.
     package private(set) var lost: UInt64 = 0
 
@@ -90,8 +93,11 @@ package final class TaskEvents {
         let isQuiet = pending.count == before
         // Each ring is in order, and this sorting keeps equals as they are.
         if !isQuiet { pending.sort { $0.time < $1.time } }
-        let ready = pending.prefix { $0.time <= now }
-        pending.removeFirst(ready.count)
+        var ready: [Timed] = []
+        swap(&ready, &pending)
+        while let last = ready.last, last.time > now { pending.append(ready.removeLast()) }
+        pending.reverse()
+        upTo = now
         for timed in ready { body(timed.event, timed.time) }
         arrangeNext(isQuiet: isQuiet && pending.isEmpty)
     }
@@ -106,19 +112,15 @@ package final class TaskEvents {
     }
 
     private func takeWakeUps() {
-        var events = [epoll_event](repeating: epoll_event(), count: 16)
-        while true {
-            let count = epoll_wait(descriptor, &events, Int32(events.count), 0)
-            for event in events.prefix(Int(max(0, count))) {
-                if event.data.fd >= 0 {
-                    silent.insert(event.data.fd)
-                } else {
-                    var expirations: UInt64 = 0
-                    _ = read(timer, &expirations, 8)
-                    isPausing = false
-                }
+        var event = epoll_event()
+        while epoll_wait(descriptor, &event, 1, 0) > 0 {
+            if event.data.fd >= 0 {
+                silent.insert(event.data.fd)
+            } else {
+                var expirations: UInt64 = 0
+                _ = read(timer, &expirations, 8)
+                isPausing = false
             }
-            if count < Int32(events.count) { return }
         }
     }
 
