@@ -238,7 +238,8 @@ let profileDiscussion = """
     OVERHEAD: One interrupt for each sample. docs/benchmarks.md has figures.
 
     LIMITS: User stacks follow frame pointers: code built without them shows its innermost frame and perhaps wrong \
-    ones behind it. Frames of processes that ended before they could be looked at have no names.
+    ones behind it. Frames of processes that have ended are named too, unless their files were deleted before they \
+    could be opened, or the kernel refuses to tell of new mappings (-v says so).
 
     COMPATIBILITY: The options of BCC's profile and of libbpf-tools' are there, but for --stack-storage-size and \
     --hash-storage-size, which are not needed: nothing is stored in the kernel. Its banner goes to stderr.
