@@ -2,18 +2,23 @@
 #define _GNU_SOURCE
 #include "CSupport.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
@@ -66,6 +71,30 @@ int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t r
 		.config = config,
 		.sample_period = rate,
 		.freq = by_frequency != 0,
+	};
+
+	return syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+int apus_task_event_open(int cpu)
+{
+	struct perf_event_attr attributes = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attributes),
+		.config = PERF_COUNT_SW_DUMMY,
+		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
+		.sample_id_all = 1,
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+		.mmap = 1,
+		.mmap2 = 1,
+		.comm = 1,
+		.comm_exec = 1,
+		.task = 1,
+		.watermark = 1,
+		.wakeup_watermark = 1,
+		.use_clockid = 1,
+		.clockid = CLOCK_MONOTONIC,
 	};
 
 	return syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
@@ -139,6 +168,86 @@ pid_t apus_child_prepare(char *const argv[], int *gate)
 	else
 		*gate = ends[0];
 	return child;
+}
+
+int apus_child_stop_at_exec(pid_t child)
+{
+	return ptrace(PTRACE_SEIZE, child, NULL, PTRACE_O_TRACEEXEC) ? errno : 0;
+}
+
+/* Waits for a stop that is not a signal on its way, which the child is to have. */
+static int await_stop(pid_t child, int wanted)
+{
+	int status;
+
+	while (waitpid(child, &status, __WALL) == child) {
+		if (!WIFSTOPPED(status))
+			return ECHILD; /* it has ended */
+		if (status >> 8 == wanted)
+			return 0;
+		ptrace(PTRACE_CONT, child, NULL, WSTOPSIG(status));
+	}
+	return errno;
+}
+
+int apus_child_await_stop(pid_t child)
+{
+	return await_stop(child, SIGTRAP | PTRACE_EVENT_EXEC << 8);
+}
+
+#if defined(__x86_64__)
+static unsigned long auxiliary_value(pid_t child, unsigned long type)
+{
+	unsigned long entry[2], found = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/auxv", child);
+	file = fopen(path, "re");
+	while (file && fread(entry, sizeof(entry), 1, file) == 1 && entry[0] != AT_NULL)
+		if (entry[0] == type)
+			found = entry[1];
+	if (file)
+		fclose(file);
+	return found;
+}
+
+int apus_child_run_to_entry(pid_t child)
+{
+	unsigned long entry = auxiliary_value(child, AT_ENTRY);
+	struct user_regs_struct registers;
+	long code;
+	int result;
+
+	if (!entry || !auxiliary_value(child, AT_BASE))
+		return ENOTSUP;
+	errno = 0;
+	code = ptrace(PTRACE_PEEKTEXT, child, entry, NULL);
+	/* int3 */
+	if (errno || ptrace(PTRACE_POKETEXT, child, entry, (code & ~0xffL) | 0xcc))
+		return ENOTSUP;
+	if (ptrace(PTRACE_CONT, child, NULL, 0))
+		return errno;
+	result = await_stop(child, SIGTRAP);
+	if (result)
+		return result;
+	if (ptrace(PTRACE_POKETEXT, child, entry, code) ||
+	    ptrace(PTRACE_GETREGS, child, NULL, &registers))
+		return errno;
+	registers.rip = entry;
+	return ptrace(PTRACE_SETREGS, child, NULL, &registers) ? errno : 0;
+}
+#else
+int apus_child_run_to_entry(pid_t child)
+{
+	(void)child;
+	return ENOTSUP;
+}
+#endif
+
+int apus_child_continue(pid_t child)
+{
+	return ptrace(PTRACE_DETACH, child, NULL, 0) ? errno : 0;
 }
 
 int apus_child_release(int gate)

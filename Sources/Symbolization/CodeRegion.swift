@@ -12,10 +12,10 @@ package struct CodeRegion {
 }
 
 extension Symbolizer {
-    /// The code of a process as it is mapped now, as far as it is known, in ascending order.
-    package func code(of process: Int32) -> [CodeRegion] {
-        guard let image = knownImage(of: process) else { return [] }
-        return image.currentRegions.map { region in
+    /// The code that a process has mapped, as far as it is known, in ascending order; nil if it has ended.
+    package func code(of process: Int32) -> [CodeRegion]? {
+        guard let image = table.current(process), !image.isOver else { return nil }
+        return image.allRegions.map { region in
             var module: Module?
             if case .module(let found) = region.content { module = found }
             let mapping = region.mapping

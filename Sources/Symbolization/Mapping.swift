@@ -31,6 +31,35 @@ struct Mapping: Hashable {
         return found
     }
 
+    /// As /proc would have it; nil if there can be no such mapping.
+    init?(_ code: CodeMapping) {
+        let (end, overflow) = code.start.addingReportingOverflow(code.length)
+        guard !overflow, code.length > 0 else { return nil }
+        start = code.start
+        self.end = end
+        offset = code.offset
+        device = apus_device(code.major, code.minor)
+        inode = code.inode
+        let bytes = code.path == "//anon" ? [] : Array(code.path.utf8)
+        // The only character that the kernel escapes there.
+        path = bytes.contains(10) ? bytes.flatMap { $0 == 10 ? Array("\\012".utf8) : [$0] } : bytes
+    }
+
+    private init(start: UInt64, end: UInt64, like other: Self) {
+        self.start = start
+        self.end = end
+        offset = other.offset &+ (start - other.start)
+        device = other.device
+        inode = other.inode
+        path = other.path
+    }
+
+    /// What of it lies between two addresses that are not outside of it; nil if that is nothing.
+    func part(from start: UInt64, to end: UInt64) -> Self? {
+        guard start >= self.start, end <= self.end, start < end else { return nil }
+        return Self(start: start, end: end, like: self)
+    }
+
     /// nil for another form, or memory that is not executable.
     private init?(_ line: ArraySlice<UInt8>) {
         var reader = FieldReader(line)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CSymbolization
+internal import Glibc
 
 /// The modules of all processes: a file that several have mapped is opened and read once.
 final class ModuleRegistry {
@@ -7,6 +8,8 @@ final class ModuleRegistry {
     /// By what the kernel says of mappings; only where that is what it says of files too, which on overlayfs and
     /// btrfs it is not.
     private var byIdentity: [FileIdentity: Module] = [:]
+    /// By what the kernel says of mappings as they are made, which identifies a file on every file system.
+    private var byEvent: [EventIdentity: FileIdentity] = [:]
     private var images: [(bytes: [UInt8], module: Module)] = []
     private var nextNumber = 0
     private(set) var filesOpened = 0
@@ -25,16 +28,51 @@ final class ModuleRegistry {
         let root: Int32?
     }
 
+    /// What is said of a file when it is mapped. On btrfs, files in several subvolumes can have the same device and
+    /// inode here, but not the same generation too.
+    private struct EventIdentity: Hashable {
+        let device: UInt64
+        let inode: UInt64
+        let generation: UInt64
+        let path: [UInt8]
+    }
+
+    /// The module of a mapping that was just made, by a process that may be gone already: then it takes a file that
+    /// is known, or that has the same path in our own root.
+    ///
+    /// - Parameter directory: The process's in /proc, which may be another's by now.
+    func module(of mapping: Mapping, generation: UInt64, process directory: @autoclosure () -> String)
+        -> Module?
+    {
+        let event = EventIdentity(
+            device: mapping.device, inode: mapping.inode, generation: generation, path: mapping.path)
+        let key = byEvent[event] ?? FileIdentity(device: mapping.device, inode: mapping.inode)
+        if let known = byIdentity[key], known.isUnchanged { return known }
+        let directory = directory()
+        let handle = apus_open_root(directory + "/root")
+        defer { if handle >= 0 { close(handle) } }
+        let place = Place(directory: directory, root: handle >= 0 ? handle : nil)
+        guard let file = openSame(mapping, at: place) else { return nil }
+        guard let module = module(of: file, mapping, root: place.root) else { return nil }
+        if byEvent.count >= 1 << 16 { byEvent = [:] }
+        byEvent[event] = file.identity
+        return module
+    }
+
     /// The module of a mapping; nil if the file cannot be opened or is no ELF file.
     func module(of mapping: Mapping, at place: Place) -> Module? {
         let key = FileIdentity(device: mapping.device, inode: mapping.inode)
         // It is held open, so that no other file can have got its inode; but it can have been overwritten.
         if let known = byIdentity[key], known.isUnchanged { return known }
         guard let file = open(mapping, at: place) else { return nil }
+        return module(of: file, mapping, root: place.root)
+    }
+
+    private func module(of file: OpenFile, _ mapping: Mapping, root: Int32?) -> Module? {
         filesOpened += 1
         if let known = byIdentity[file.identity], known.isUnchanged { return known }
         guard let elf = ELFFile(.file(file)) else { return nil }
-        let made = make(.file(file), elf, path: mapping.cleanPath, identity: file.identity, root: place.root)
+        let made = make(.file(file), elf, path: mapping.cleanPath, identity: file.identity, root: root)
         byIdentity[file.identity] = made
         return made
     }
@@ -57,6 +95,8 @@ final class ModuleRegistry {
         let unused = keys.filter { isKnownUniquelyReferenced(&byIdentity[$0]) }
             .sorted { (byIdentity[$0]?.lastUse ?? 0) < (byIdentity[$1]?.lastUse ?? 0) }
         for key in unused.prefix(byIdentity.count - 256) { byIdentity[key] = nil }
+        // Their inodes can become those of other files.
+        byEvent = byEvent.filter { byIdentity[$0.value] != nil }
     }
 
     private func make(
@@ -85,6 +125,13 @@ final class ModuleRegistry {
             if let file = OpenFile(root: root, path: path), Self.isSame(file, mapping) { return file }
         }
         if let file = OpenFile(path: place.directory + "/exe"), Self.isSame(file, mapping) { return file }
+        return nil
+    }
+
+    /// Opens a file that is known to be the one that was mapped, whatever its process has become.
+    private func openSame(_ mapping: Mapping, at place: Place) -> OpenFile? {
+        if let file = open(mapping, at: place), Self.isSame(file, mapping) { return file }
+        if let file = OpenFile(path: mapping.cleanPath), Self.isSame(file, mapping) { return file }
         return nil
     }
 

@@ -9,13 +9,23 @@ package import Processes
 /// process can have ended by then. Not for use by several threads.
 package final class Symbolizer {
     let options: SymbolizerOptions
-    private let root: String
+    let root: String
     private let lines: (any LineProvider)?
     private let demangler: Demangler?
-    private let registry: ModuleRegistry
+    let registry: ModuleRegistry
     private let kernel: KernelSymbols
-    private var processes: [Int32: ProcessImage] = [:]
-    private var counts = SymbolizerStatistics()
+    var table = ProcessTable()
+    var counts = SymbolizerStatistics()
+    /// Of the table, when files were last closed.
+    var droppedBefore = 0
+    /// Our own, for processes of our kind.
+    lazy var ownVDSO: (module: Module, length: UInt64)? = {
+        let bytes = readFile(root + "/self/maps", limit: 1 << 26) ?? []
+        guard let own = Mapping.executable(in: bytes).first(where: { $0.cleanPath == "[vdso]" }),
+            let module = vdso(own, root + "/self")
+        else { return nil }
+        return (module, own.end - own.start)
+    }()
     /// Counts lookups, to tell what was not used for longest.
     private var clock: UInt64 = 0
     private var cachedFrames = 0
@@ -51,22 +61,19 @@ package final class Symbolizer {
         cachedFrames -= image.cache.count
         image.update(Mapping.executable(in: bytes)) { region(of: $0, at: place) }
         cachedFrames += image.cache.count
-        if handle >= 0, image.hasOther { counts.filesOpened += image.perfMap.open(root: handle) }
+        if handle >= 0, image.hasOther, image.openPerfMap(root: handle) { counts.filesOpened += 1 }
         codeChanged?(process)
     }
 
-    /// What `observe` has made of a process.
-    func knownImage(of process: Int32) -> ProcessImage? { processes[process] }
-
-    /// Whether an address lies in a mapping that `observe` has seen.
-    package func knows(_ address: UInt64, in process: Int32) -> Bool {
-        processes[process]?.region(at: address) != nil
+    /// Whether an address lies in a mapping of a process that is known.
+    /// - Parameter time: When it was, in nanoseconds of the monotonic clock; nil for now.
+    package func knows(_ address: UInt64, in process: Int32, at time: UInt64? = nil) -> Bool {
+        table.image(of: process, at: time, with: address)?.region(at: address) != nil
     }
 
     /// Forgets a process, once its frames have been reported.
     package func forget(process: Int32) {
-        guard let image = processes.removeValue(forKey: process) else { return }
-        cachedFrames -= image.cache.count
+        for image in table.remove(process) { cachedFrames -= image.cache.count }
         registry.removeUnused()
     }
 
@@ -74,11 +81,16 @@ package final class Symbolizer {
     ///
     /// - Parameter isReturnAddress: It was found on a stack, and the call is before it: that is looked up, and
     ///   `moduleOffset` is its. `functionOffset` and `address` are those of the return address itself.
-    package func frames(user address: UInt64, process: Int32, isReturnAddress: Bool) -> [Frame] {
+    /// - Parameter time: When the process ran there, in nanoseconds of the monotonic clock, or what `program` says of
+    ///   that; nil if it is not known: then the last of its programs counts that had code there.
+    package func frames(
+        user address: UInt64, process: Int32, isReturnAddress: Bool, at time: UInt64? = nil
+    ) -> [Frame] {
         counts.lookups += 1
         clock += 1
-        if processes[process] == nil { observe(process: process) }
-        guard let image = processes[process] else {
+        if table.current(process) == nil { observe(process: process) }
+        let query = Query(address: address, lookup: isReturnAddress ? address &- 1 : address)
+        guard let image = table.image(of: process, at: time, with: query.lookup) else {
             counts.misses += 1
             return [Frame(kind: .user, moduleOffset: address, address: address)]
         }
@@ -88,14 +100,11 @@ package final class Symbolizer {
             if known[0].function == nil { counts.misses += 1 }
             return known
         }
-        let query = Query(address: address, lookup: isReturnAddress ? address &- 1 : address)
-        let (found, isLasting) = find(query, in: image, process: process)
+        let (found, owner, isLasting) = find(query, in: image, process: process)
         if found[0].function == nil { counts.misses += 1 }
         if isLasting {
             if cachedFrames >= 1 << 18 { dropCaches() }
-            // Not `image`: it may have been replaced.
-            processes[process]?.cache[key] = found
-            cachedFrames += 1
+            if owner.cache.updateValue(found, forKey: key) == nil { cachedFrames += 1 }
         }
         enforceLimit()
         return found
@@ -134,17 +143,24 @@ package final class Symbolizer {
     }
 
     private func image(of process: Int32) -> ProcessImage {
-        let known = processes[process]
-        if let known {
+        let known = table.current(process)
+        if let known, known.startTime != nil || !known.isOver {
             // It may end meanwhile: then it is still the one that is known.
             let now = ProcessStatus.startTime(of: process, root: root)
+            if known.startTime == nil, now != nil { known.adopt(ProcessStatus(process: process, root: root)) }
             if now == nil || now == known.startTime { return known }
         }
         // A new one, or another that was given the ID of one that ended.
-        let made = ProcessImage(process: process, status: ProcessStatus(process: process, root: root))
-        cachedFrames -= known?.cache.count ?? 0
-        processes[process] = made
+        let made = ProcessImage(since: known.map { $0.since + 1 } ?? 0)
+        made.adopt(ProcessStatus(process: process, root: root))
+        table.begin(made, for: process)
         return made
+    }
+
+    /// Forgets frames that were found, because what is mapped changes.
+    func forgetFrames(of image: ProcessImage) {
+        cachedFrames -= image.cache.count
+        image.cache = [:]
     }
 
     private func region(of mapping: Mapping, at place: ModuleRegistry.Place) -> ProcessImage.Region {
@@ -154,14 +170,14 @@ package final class Symbolizer {
             content = .module(module)
         } else if name == "[vsyscall]" {
             content = .vsyscall
-        } else if name == "[vdso]", let module = vdso(mapping, place) {
+        } else if name == "[vdso]", let module = vdso(mapping, place.directory) {
             content = .module(module)
         }
         return ProcessImage.Region(mapping: mapping, content: content, name: name.isEmpty ? "[anon]" : name)
     }
 
-    private func vdso(_ mapping: Mapping, _ place: ModuleRegistry.Place) -> Module? {
-        guard mapping.end - mapping.start <= 1 << 20, let memory = OpenFile(path: place.directory + "/mem")
+    func vdso(_ mapping: Mapping, _ directory: String) -> Module? {
+        guard mapping.end - mapping.start <= 1 << 20, let memory = OpenFile(path: directory + "/mem")
         else {
             return nil
         }
@@ -177,23 +193,25 @@ private struct Query {
 }
 
 extension Symbolizer {
-    /// The frames, and whether they are the same the next time.
-    private func find(_ query: Query, in image: ProcessImage, process: Int32) -> (
-        frames: [Frame], isLasting: Bool
+    /// The frames, the image that they are in, and whether they are the same the next time.
+    private func find(_ query: Query, in known: ProcessImage, process: Int32) -> (
+        frames: [Frame], image: ProcessImage, isLasting: Bool
     ) {
+        var image = known
         var region = image.region(at: query.lookup)
         // The caller need not know every library that is loaded; but an address may also be nonsense each time.
-        if region == nil, monotonicNanoseconds() - image.observedAt > 100_000_000 {
+        if region == nil, !image.isOver, monotonicNanoseconds() - image.observedAt > 100_000_000 {
             observe(process: process)
-            region = processes[process]?.region(at: query.lookup)
+            image = table.current(process) ?? image
+            region = image.region(at: query.lookup)
         }
         guard let region else {
-            return ([Frame(kind: .user, moduleOffset: query.lookup, address: query.address)], false)
+            return ([Frame(kind: .user, moduleOffset: query.lookup, address: query.address)], image, false)
         }
         switch region.content {
-        case .module(let module): return (frames(query, in: module, region), true)
-        case .vsyscall: return ([vsyscallFrame(query, region)], true)
-        case .other: return ([otherFrame(query, in: image, region)], false)
+        case .module(let module): return (frames(query, in: module, region), image, true)
+        case .vsyscall: return ([vsyscallFrame(query, region)], image, true)
+        case .other: return ([otherFrame(query, in: image, region)], image, false)
         }
     }
 
@@ -229,11 +247,11 @@ extension Symbolizer {
     }
 
     private func otherFrame(_ query: Query, in image: ProcessImage, _ region: ProcessImage.Region) -> Frame {
-        if let found = image.perfMap.function(at: query.lookup) {
+        if let perfMap = image.perfMap, let found = perfMap.function(at: query.lookup) {
             return Frame(
                 kind: .jit, function: found.name,
                 functionOffset: found.offset &+ (query.address &- query.lookup),
-                module: image.perfMap.path, moduleOffset: query.lookup, address: query.address)
+                module: perfMap.path, moduleOffset: query.lookup, address: query.address)
         }
         let isFile = region.mapping.inode != 0
         let offset = query.lookup - region.mapping.start &+ region.mapping.offset
@@ -267,12 +285,12 @@ extension Symbolizer {
     /// An estimate, in bytes.
     private var bytesHeld: Int {
         registry.modules.reduce(0) { $0 + $1.bytesHeld }
-            + processes.values.reduce(0) { $0 + $1.perfMap.bytesHeld } + kernel.bytesHeld
+            + table.all.reduce(0) { $0 + $1.bytesHeld } + kernel.bytesHeld
             + cachedFrames * (MemoryLayout<Frame>.stride + 96)
     }
 
     private func dropCaches() {
-        for image in processes.values { image.cache = [:] }
+        for image in table.all { image.cache = [:] }
         cachedFrames = 0
     }
 
@@ -289,7 +307,9 @@ extension Symbolizer {
             ($0.lastUse, $0.bytesHeld, $0.dropIndex)
         }
         candidates.append((kernel.lastUse, kernel.bytesHeld, kernel.drop))
-        candidates += processes.values.map { (0, $0.perfMap.bytesHeld, $0.perfMap.drop) }
+        candidates += table.all.compactMap { image in
+            image.perfMap.map { (0, image.bytesHeld, $0.drop) }
+        }
         candidates.sort { $0.lastUse < $1.lastUse }
         for candidate in candidates where candidate.bytes > 0 && held > options.memoryLimit * 3 / 4 {
             candidate.drop()

@@ -28,12 +28,22 @@ final class LaunchedCommand {
     deinit { end() }
 
     /// Lets it run.
-    func release() throws {
+    ///
+    /// - Parameter beforeFirstInstruction: called when the program is in its memory and has not begun; or when it has
+    ///   just begun, where the kernel does not let us stop it. Called again when its libraries are there, if it has any.
+    func release(beforeFirstInstruction: (() -> Void)? = nil) throws {
+        let stops = beforeFirstInstruction != nil && apus_child_stop_at_exec(process) == 0
         let code = apus_child_release(gate)
         gate = -1
         guard code == 0 else {
             throw CommandFailure("cannot run '\(escaped(name))': \(String(cString: apus_errno_text(code)))")
         }
+        guard let beforeFirstInstruction else { return }
+        let hasStopped = stops && apus_child_await_stop(process) == 0
+        beforeFirstInstruction()
+        guard hasStopped else { return }
+        if apus_child_run_to_entry(process) == 0 { beforeFirstInstruction() }
+        apus_child_continue(process)
     }
 
     /// Ends the command if it still runs, and reaps it.

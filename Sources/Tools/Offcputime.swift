@@ -128,7 +128,7 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style)
-        report.serve(unwinder, session)
+        try report.serve(unwinder, session)
         var before: BlockedBefore?
         try session.run(
             loaded, of: "blocks",
@@ -141,8 +141,10 @@ package struct Offcputime: TracingCommand {
                 report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             atEnd: {
-                BlockReader(loaded, least: config.least_ns, most: config.most_ns, before: before).read(
-                    into: report)
+                BlockReader(
+                    loaded, least: config.least_ns, most: config.most_ns, before: before,
+                    launched: session.launchedProcess
+                ).read(into: report)
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
             })
@@ -159,8 +161,13 @@ struct BlockReader {
     private let range: ClosedRange<UInt64>
     private let stacks: StackStore
     private let before: BlockedBefore?
+    private let launched: Int32?
+    /// TASK_TRACED (linux/sched.h).
+    private static let traced: UInt32 = 8
 
-    init(_ object: LoadedObject, least: UInt64, most: UInt64, before: BlockedBefore?) {
+    /// - Parameter launched: a process that we have stopped ourselves, to see its libraries.
+    init(_ object: LoadedObject, least: UInt64, most: UInt64, before: BlockedBefore?, launched: Int32?) {
+        self.launched = launched
         self.object = object
         self.before = before
         range = least...most
@@ -170,6 +177,7 @@ struct BlockReader {
     func read(into report: StackReport) {
         let totals: HashMap<block_key, block_total> = object.map("totals")
         totals.forEach { key, total in
+            if let launched, key.process == UInt32(launched), key.state & Self.traced != 0 { return }
             report.add(entry(key, report), [total.pointee.total_ns, total.pointee.count])
         }
         var now = timespec()

@@ -93,7 +93,7 @@ package struct ProfileCommand: TracingCommand {
         style.offsets = addresses
         style.addresses = addresses
         let report = StackReport(stacks, style)
-        report.serve(unwinder, session)
+        try report.serve(unwinder, session)
         let sampler = try CPUSampler(
             loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu)
         let nanoseconds = sampleNanoseconds(sampler)
@@ -106,10 +106,11 @@ package struct ProfileCommand: TracingCommand {
             record: { record in
                 guard let sample = StackSample(record) else { return }
                 counted.add(sample)
-                report.observe(
-                    sample.process, at: sample.head.time_ns, running: sample.key.user.first,
-                    isCut: sample.key.userEnd.isForWantOfMappings)
-                report.add(sample.key, [1, nanoseconds])
+                var key = sample.key
+                key.program = report.observe(
+                    sample.process, at: sample.head.time_ns, running: key.user.first,
+                    isCut: key.userEnd.isForWantOfMappings)
+                report.add(key, [1, nanoseconds])
             },
             detach: sampler.stop,
             atEnd: {
@@ -239,8 +240,8 @@ let profileDiscussion = """
     OVERHEAD: One interrupt for each sample. docs/benchmarks.md has figures.
 
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
-    Code made at run time is walked by its frame pointers. Frames of processes that ended before they could be looked \
-    at have no names.
+    Code made at run time is walked by its frame pointers. Frames of processes that have ended are named too, unless \
+    their files were deleted before they could be opened, or the kernel refuses to tell of new mappings (-v says so).
 
     COMPATIBILITY: The options of BCC's profile and of libbpf-tools' are there, but for --stack-storage-size and \
     --hash-storage-size, which are not needed: nothing is stored in the kernel. Its banner goes to stderr.

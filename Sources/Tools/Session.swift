@@ -14,6 +14,9 @@ package final class Session {
     let loop: EventLoop
     private(set) var filter: TargetFilter
     private var launched: LaunchedCommand?
+    /// Set by a command that has to know the launched program before it runs. That is then traced from its first
+    /// instruction on, and not from its fork.
+    var beforeFirstInstruction: ((_ process: Int32) -> Void)?
 
     /// - Parameter name: the command's, for messages.
     init(name: String, common: CommonOptions, targets: TargetOptions, user: UInt32?) throws {
@@ -64,9 +67,11 @@ package final class Session {
     }
 
     /// Loads an object and fills its filters.
-    func load(_ object: consuming OpenObject) throws -> LoadedObject {
+    ///
+    /// - Parameter waitsForFirstInstruction: leaves the launched command out until `beforeFirstInstruction` was called.
+    func load(_ object: consuming OpenObject, waitsForFirstInstruction: Bool = false) throws -> LoadedObject {
         let loaded = try object.load()
-        try filter.fill(loaded)
+        try filter.fill(loaded, without: waitsForFirstInstruction ? launchedProcess : nil)
         return loaded
     }
 
@@ -118,7 +123,7 @@ package final class Session {
         explain("ready: all probes are attached")
         try withoutActuallyEscaping(interval?.report ?? {}) { report in
             if let interval { try loop.schedule(seconds: interval.seconds, repeating: true, fire: report) }
-            try begin()
+            try begin(object)
             let reason = try loop.run()
             loop.cancelTimers()
             links.detach()
@@ -136,14 +141,23 @@ package final class Session {
     }
 
     /// Starts what bounds the run, and then the command.
-    private func begin() throws {
+    private func begin(_ object: LoadedObject) throws {
         if let seconds = common.duration { try loop.limit(seconds: seconds) }
         var watched = 0
         for process in filter.processes where try loop.watchTarget(process) { watched += 1 }
         for thread in filter.threads
         where try loop.watchTarget(thread, of: filter.processOfThread[thread]) { watched += 1 }
         output.shouldEnd = { [loop] in loop.endIsPending }
-        try launched?.release()
+        if let prepare = beforeFirstInstruction, let launched {
+            var failure: (any Error)?
+            try launched.release {
+                prepare(launched.process)
+                do { try self.filter.addRunning(launched.process, object) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        } else {
+            try launched?.release()
+        }
         let chosen = filter.processes.count + filter.threads.count
         if chosen > 0 && watched == 0 { loop.stop() }
     }

@@ -33,7 +33,8 @@ extension Session {
         object.chooseUnwinder(byTables: byTables)
         object.setConstant("unwind_config", to: unwind_config(frames: options.maxFrames, reserved: 0))
         if !byTables {
-            for map in ["unwind_rows", "unwind_pages", "unwind_rules", "unwind_mappings", "unwind_processes"] {
+            for map in ["unwind_rows", "unwind_pages", "unwind_rules", "unwind_mappings", "unwind_processes"]
+            {
                 try object.resize(map, to: 1)
             }
         }
@@ -43,7 +44,15 @@ extension Session {
             try object.resizeValues(of: "stacks", to: UInt32(MemoryLayout<stack_trace>.size) + more)
         }
         try configure(object)
-        return try load(object)
+        return try load(object, waitsForFirstInstruction: byTables)
+    }
+
+    /// The processes that can be traced; nil if there may be others than are known now.
+    var onlyProcesses: Set<Int32>? {
+        guard let chosen = chosenTasks, !filter.follow else { return nil }
+        let owners = filter.threads.compactMap { filter.processOfThread[$0] ?? $0 }
+        let processes = Set(chosen.processes).union(owners)
+        return processes.isEmpty ? nil : processes
     }
 
     /// The processes that may be traced and live already: those that were chosen, or all.

@@ -76,7 +76,8 @@ package enum UnwindMode: String, ExpressibleByArgument, CaseIterable {
 
 private func parseFrames(_ text: String) throws -> UInt32 {
     guard let count = UInt32(text), count > 0, count <= UInt32(STACK_FRAMES_MOST) else {
-        throw ValidationError("'\(escaped(text))' is no depth of a stack: give 1 to \(STACK_FRAMES_MOST) frames.")
+        throw ValidationError(
+            "'\(escaped(text))' is no depth of a stack: give 1 to \(STACK_FRAMES_MOST) frames.")
     }
     return count
 }

@@ -14,6 +14,8 @@ final class StackReport {
         let kernel: [UInt64]
         let user: [UInt64]
         var userEnd = StackEnd.unknown
+        /// Which of the process's programs it was, as the symbolizer has it; nil if that is not known.
+        var program: UInt64?
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
     }
@@ -36,14 +38,16 @@ final class StackReport {
 
     private let options: StackOptions
     private let style: Style
-    private let symbolizer: Symbolizer
+    let symbolizer: Symbolizer
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
     private var lastLook: [Int32: UInt64] = [:]
-    private var unwinder: StackUnwinder?
+    private var feed: UnwinderFeed?
+    /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
+    private var watch: TaskWatch?
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
@@ -55,31 +59,66 @@ final class StackReport {
     }
 
     /// Call while a process lives, so that its frames can be named when it is gone.
-    func observe(_ process: Int32) { symbolizer.observe(process: process) }
+    func observe(_ process: Int32) {
+        defer { feed?.flush() }
+        watch?.catchUp()
+        if symbolizer.keep(process: process), watch != nil { return }
+        symbolizer.observe(process: process)
+    }
 
     /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
     /// address is (it may have executed another program, or loaded a library), or if its stack was cut for want of
     /// that, and once a second.
-    func observe(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false) {
+    /// - Returns: For `Key.program`.
+    func observe(
+        _ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false
+    ) -> UInt64? {
+        defer { feed?.flush() }
+        guard let watch else {
+            look(process, at: nanoseconds, running: address, isCut: isCut)
+            return nil
+        }
+        watch.catchUp(with: nanoseconds)
+        let program = symbolizer.program(of: process, at: nanoseconds)
+        if lastLook[process] == nil, !isCut, program != 0, let address,
+            symbolizer.knows(address, in: process, at: nanoseconds)
+        {
+            // All that a look would show is known: the next one is for code that it makes at run time.
+            lastLook[process] = nanoseconds
+            return program
+        }
+        look(process, at: nanoseconds, running: address, isCut: isCut)
+        return symbolizer.program(of: process, at: nanoseconds)
+    }
+
+    private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool) {
         if let last = lastLook[process] {
             let age = nanoseconds - min(nanoseconds, last)
-            let isKnown = !isCut && address.map { symbolizer.knows($0, in: process) } ?? true
+            let isKnown =
+                !isCut && (address.map { symbolizer.knows($0, in: process, at: nanoseconds) } ?? true)
             guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
         }
         lastLook[process] = nanoseconds
-        observe(process)
+        symbolizer.observe(process: process)
     }
 
-    /// Keeps an unwinder up to date with the code of processes, and looks at those that live.
+    /// Follows what processes map from now on, where the kernel lets us, and tells an unwinder.
     ///
     /// To be called before programs are attached: stacks are right from the first one on.
-    func serve(_ unwinder: StackUnwinder?, _ session: Session) {
+    func serve(_ unwinder: StackUnwinder?, _ session: Session) throws {
+        guard !options.kernelOnly else { return }
+        watch = try TaskWatch(session, feeding: symbolizer)
         guard let unwinder else { return }
-        symbolizer.codeChanged = { [unowned symbolizer] process in
-            unwinder.update(process, symbolizer.code(of: process))
+        let feed = UnwinderFeed(unwinder, symbolizer, only: session.onlyProcesses)
+        self.feed = feed
+        watch?.afterReading = feed.flush
+        for process in session.livingProcesses { symbolizer.observe(process: process) }
+        feed.flush()
+        session.beforeFirstInstruction = { [symbolizer, watch] process in
+            watch?.catchUp()
+            symbolizer.observe(process: process)
+            feed.flush()
         }
-        for process in session.livingProcesses { observe(process) }
-        self.unwinder = unwinder
     }
 
     /// With `-v`: how user stacks ended, and what the unwinder holds.
@@ -87,14 +126,16 @@ final class StackReport {
         var ends: [String: UInt64] = [:]
         for (key, values) in entries where key.userEnd.isKnown {
             ends[key.userEnd.name, default: 0] += values[style.value]
-            if key.userEnd.byFramePointer { ends["partly by frame pointers", default: 0] += values[style.value] }
+            if key.userEnd.byFramePointer {
+                ends["partly by frame pointers", default: 0] += values[style.value]
+            }
         }
         let total = max(1, ends.filter { $0.key != "partly by frame pointers" }.values.reduce(0, +))
         for (name, value) in ends.sorted(by: { $0.value > $1.value }) {
             let share = Double(value) / Double(total) * 100
             session.explain("user stacks that end with \(name): \((share * 100).rounded() / 100) %")
         }
-        guard let unwinder else { return }
+        guard let unwinder = feed?.unwinder else { return }
         let counts = unwinder.counts
         session.explain(
             "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
@@ -127,8 +168,14 @@ final class StackReport {
         var frames = kernelFrames(key.kernel)
         for (index, address) in key.user.enumerated() {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
-            let found = symbolizer.frames(
-                user: address, process: key.process, isReturnAddress: index > 0)
+            var found = symbolizer.frames(
+                user: address, process: key.process, isReturnAddress: index > 0, at: key.program)
+            if index > 0, found[0].function == nil {
+                // A signal's handler returns to the beginning of a function, which has called nothing.
+                let exact = symbolizer.frames(
+                    user: address, process: key.process, isReturnAddress: false, at: key.program)
+                if exact[0].function != nil, exact[0].functionOffset == 0 { found = exact }
+            }
             frames += shown(found)
         }
         if let marker = key.userEnd.marker { frames.append(Frame(marker: marker)) }
@@ -217,6 +264,7 @@ final class StackReport {
 
     /// Writes everything that was asked for.
     func write(to output: Output, json: Bool) throws {
+        watch?.finish()
         if options.folded {
             try output.write { writer in
                 var folded = FoldedStacks()

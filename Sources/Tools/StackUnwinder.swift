@@ -203,19 +203,58 @@ private final class RuleStore {
     }
 }
 
+/// Brings what a symbolizer learns of processes to the unwinder, many changes at once: a process that starts maps one
+/// file after the other.
+final class UnwinderFeed {
+    let unwinder: StackUnwinder
+    private let symbolizer: Symbolizer
+    private let only: Set<Int32>?
+    private var changed: Set<Int32> = []
+
+    /// - Parameter only: the processes that matter; nil for all.
+    init(_ unwinder: StackUnwinder, _ symbolizer: Symbolizer, only: Set<Int32>?) {
+        self.unwinder = unwinder
+        self.symbolizer = symbolizer
+        self.only = only
+        symbolizer.codeChanged = { [unowned self] process in
+            if only?.contains(process) ?? true { changed.insert(process) }
+        }
+    }
+
+    func flush() {
+        guard !changed.isEmpty else { return }
+        for process in changed {
+            if let code = symbolizer.code(of: process) {
+                unwinder.update(process, code)
+            } else {
+                unwinder.remove(process)
+            }
+        }
+        changed = []
+    }
+}
+
 /// The lists of mappings of all processes.
 ///
-/// A list is never changed in place: a program may be searching it. A new one is written elsewhere, and the room of
-/// the old one is used again when nobody can be searching it any more: a walk takes microseconds, but a child that
-/// was just forked has its parent's list until it gets its own.
+/// Processes with the same mappings share a list, as after a fork. A list is never changed in place: a program may be
+/// searching it. A new one is written elsewhere, and the room of the old one is used again when nobody can be searching
+/// it any more: a walk takes microseconds, but a child that was just forked has its parent's list without our knowing.
 private final class MappingStore {
-    private static let restNanoseconds: UInt64 = 5_000_000_000
+    private static let restNanoseconds: UInt64 = 500_000_000
     private static let least = 8
+
+    private struct List {
+        let place: unwind_process
+        var users: Int
+    }
 
     private let mappings: SharedArray<unwind_mapping>
     private var used = 0
+    private var lists: [Int: List] = [:]
+    /// Of a list, by its first mapping.
+    private var hashes: [UInt32: Int] = [:]
     /// By capacity, a power of two.
-    private var free: [Int: [Int]] = [:]
+    private var free: [Int: [UInt32]] = [:]
     private var resting: [(since: UInt64, place: unwind_process)] = []
 
     init(_ mappings: SharedArray<unwind_mapping>) { self.mappings = mappings }
@@ -230,31 +269,61 @@ private final class MappingStore {
             }
     }
 
-    /// Writes a list; nil if there is no room.
+    /// Writes a list, unless it is there already; nil if there is no room. To be given back by `retire`.
     func place(_ list: [unwind_mapping]) -> unwind_process? {
+        let hash = Self.hash(list)
+        if let known = lists[hash], holds(list, at: known.place) {
+            lists[hash]?.users += 1
+            return known.place
+        }
         takeBack()
         let capacity = Self.capacity(list.count)
-        let first: Int
+        let first: UInt32
         if let place = free[capacity]?.popLast() {
             first = place
         } else {
             guard used + capacity <= mappings.count else { return nil }
-            first = used
+            first = UInt32(used)
             used += capacity
         }
-        mappings.fill(first..<first + list.count) { list[$0] }
-        return unwind_process(first: UInt32(first), count: UInt32(list.count))
+        mappings.fill(Int(first)..<Int(first) + list.count) { list[$0] }
+        let place = unwind_process(first: first, count: UInt32(list.count))
+        // Of two lists with one hash, only the first is shared.
+        if lists[hash] == nil {
+            lists[hash] = List(place: place, users: 1)
+            hashes[first] = hash
+        }
+        return place
     }
 
     func retire(_ place: unwind_process) {
+        if let hash = hashes[place.first], let list = lists[hash] {
+            guard list.users == 1 else {
+                lists[hash]?.users -= 1
+                return
+            }
+            lists[hash] = nil
+            hashes[place.first] = nil
+        }
         resting.append((monotonicNanoseconds(), place))
     }
 
     private func takeBack() {
         let now = monotonicNanoseconds()
         let over = resting.prefix { now - $0.since > Self.restNanoseconds }
-        for (_, place) in over { free[Self.capacity(Int(place.count)), default: []].append(Int(place.first)) }
+        for (_, place) in over { free[Self.capacity(Int(place.count)), default: []].append(place.first) }
         resting.removeFirst(over.count)
+    }
+
+    private static func hash(_ list: [unwind_mapping]) -> Int {
+        var hasher = Hasher()
+        for mapping in list {
+            hasher.combine(mapping.start)
+            hasher.combine(mapping.end)
+            hasher.combine(mapping.bias)
+            hasher.combine(mapping.first_page)
+        }
+        return hasher.finalize()
     }
 
     private static func capacity(_ count: Int) -> Int {

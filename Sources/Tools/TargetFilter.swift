@@ -18,7 +18,7 @@ struct TargetFilter {
     /// The inode number of its directory.
     private var cgroup: UInt64?
     private var mountNamespace: UInt64?
-    private let follow: Bool
+    let follow: Bool
     /// What the user should hear about how the options were understood.
     private(set) var notes: [String] = []
 
@@ -153,10 +153,16 @@ struct TargetFilter {
         }
     }
 
-    /// Fills the filter's maps of the loaded object.
-    func fill(_ object: LoadedObject) throws {
+    /// Adds a process that was left out by `fill`.
+    func addRunning(_ process: Int32, _ object: LoadedObject) throws {
         let processMap: HashMap<UInt32, UInt8> = object.map("filter_processes")
-        for id in processes { try processMap.set(UInt32(id), to: 1) }
+        try processMap.set(UInt32(process), to: 1)
+    }
+
+    /// Fills the filter's maps of the loaded object.
+    func fill(_ object: LoadedObject, without excluded: Int32? = nil) throws {
+        let processMap: HashMap<UInt32, UInt8> = object.map("filter_processes")
+        for id in processes where id != excluded { try processMap.set(UInt32(id), to: 1) }
         let threadMap: HashMap<UInt32, UInt8> = object.map("filter_threads")
         for id in threads { try threadMap.set(UInt32(id), to: 1) }
     }

@@ -72,7 +72,7 @@ package final class CPUSampler {
     package var count: Int { links.count }
 
     /// The CPUs that are online.
-    private static func online() -> [Int32] {
+    static func online() -> [Int32] {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let descriptor = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }

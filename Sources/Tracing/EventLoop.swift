@@ -22,6 +22,7 @@ package final class EventLoop {
     private let output: Int32?
     private var timers: [Int32: Timer] = [:]
     private var targets: Set<Int32> = []
+    private var readers: [Int32: () throws -> Void] = [:]
     private var ring: EventRing?
     private var stopReason: StopReason?
 
@@ -62,6 +63,12 @@ package final class EventLoop {
         self.ring = ring
         // Edge-triggered: a ring that has data again, but wants no attention yet, must not cut the sleep short.
         try watch(ring.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue)
+    }
+
+    /// Calls `read` whenever there is something to read from a descriptor, which stays its owner's to close.
+    package func watch(_ descriptor: Int32, read: @escaping () throws -> Void) throws(BPFError) {
+        try watch(descriptor, EPOLLIN.rawValue)
+        readers[descriptor] = read
     }
 
     /// Calls `fire` after `seconds`, and then every `seconds` if it repeats.
@@ -169,6 +176,8 @@ package final class EventLoop {
         } else if let timer = timers[descriptor] {
             var expirations: UInt64 = 0
             if read(descriptor, &expirations, 8) == 8 { try timer.fire() }
+        } else if let reader = readers[descriptor] {
+            try reader()
         } else if targets.remove(descriptor) != nil {
             close(descriptor)
             if targets.isEmpty { stopReason = stopReason ?? .targetsEnded }

@@ -53,7 +53,8 @@ extension LoadedObject {
     ) throws(BPFError) -> SharedArray<Element> {
         let map = OpenObject.map(name, of: object)
         return try SharedArray(
-            descriptor: bpf_map__fd(map), bytes: Int(bpf_map__max_entries(map)) * Int(bpf_map__value_size(map)))
+            descriptor: bpf_map__fd(map),
+            bytes: Int(bpf_map__max_entries(map)) * Int(bpf_map__value_size(map)))
     }
 
     /// Makes an array and puts it into a map of arrays, which keeps it.
@@ -75,7 +76,8 @@ extension LoadedObject {
         var key = UInt32(index)
         var value = descriptor
         try check(
-            bpf_map_update_elem(self.descriptor(ofMap: outer), &key, &value, 0), "add an array to the map \(outer)")
+            bpf_map_update_elem(self.descriptor(ofMap: outer), &key, &value, 0),
+            "add an array to the map \(outer)")
         return array
     }
 }

@@ -85,7 +85,8 @@ package struct OpenObject: ~Copyable {
 
     /// The size of a map's values, where the program does not depend on it.
     package func resizeValues(of map: String, to bytes: UInt32) throws(BPFError) {
-        try check(bpf_map__set_value_size(Self.map(map, of: object), bytes), "resize the values of the map \(map)")
+        try check(
+            bpf_map__set_value_size(Self.map(map, of: object), bytes), "resize the values of the map \(map)")
     }
 
     /// Hands the object to the kernel's verifier.

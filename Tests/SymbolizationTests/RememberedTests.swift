@@ -8,9 +8,7 @@ import Testing
 @Suite struct RememberedTests {
     private func mappings(_ text: String) -> [Mapping] { Mapping.executable(in: Array(text.utf8)) }
 
-    private func image() -> ProcessImage {
-        ProcessImage(process: -1, status: ProcessStatus(process: -1, root: "/nonexistent"))
-    }
+    private func image() -> ProcessImage { ProcessImage(since: 0) }
 
     private func update(_ image: ProcessImage, _ text: String) -> Int {
         var made = 0

@@ -20,7 +20,8 @@ enum stack_end {
 	STACK_END_ROOT = 1, /* nobody called the last frame */
 	STACK_END_DEPTH = 2, /* as many frames as are kept */
 	STACK_END_UNMAPPED = 3, /* an address in no mapping that is known */
-	STACK_END_NO_RULE = 4, /* code without call frame information, and without a frame pointer */
+	STACK_END_NO_RULE =
+		4, /* code without call frame information, and without a frame pointer */
 	STACK_END_UNREADABLE = 5, /* the stack could not be read, as when it is paged out */
 	STACK_END_NONSENSE = 6, /* a stack pointer that does not move up */
 	STACK_END_UNKNOWN_PROCESS = 7, /* a process that is not known yet */

@@ -19,7 +19,7 @@
 #define UNWIND_ROW_ELEMENTS 16 /* of one array */
 #define UNWIND_ROW_ARRAYS 1024
 #define UNWIND_PAGES 131072 /* of all files: 8 GB of code */
-#define UNWIND_MAPPINGS 65536 /* of all processes */
+#define UNWIND_MAPPINGS 131072 /* of all processes */
 #define UNWIND_PROCESSES 32768
 
 /* How the canonical frame address (CFA: the caller's stack pointer) is found. */
@@ -39,7 +39,8 @@ enum unwind_cfa {
 enum unwind_frame_pointer {
 	FRAME_POINTER_SAME = 0,
 	FRAME_POINTER_SAVED = 1, /* *(CFA + fp_offset) */
-	FRAME_POINTER_AT_FRAME = 2, /* *(rbp + fp_offset), as in functions that realign their stack */
+	FRAME_POINTER_AT_FRAME =
+		2, /* *(rbp + fp_offset), as in functions that realign their stack */
 	FRAME_POINTER_UNKNOWN = 3,
 };
 

@@ -50,7 +50,8 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 		hash = 1;
 	trace[0] = hash;
 	trace[1] = slot->frames | (__u64)slot->end << 32;
-	if (!bpf_map_lookup_elem(&stacks, &hash) && bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY))
+	if (!bpf_map_lookup_elem(&stacks, &hash) &&
+	    bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY))
 		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
 	return hash;
 }

@@ -165,7 +165,8 @@ __attribute__((noinline)) int fill_window(__u32 id, __u64 start)
 }
 
 /* A word of the stack; not 0 if it cannot be read. */
-static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 address, __u64 *value)
+static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 address,
+				      __u64 *value)
 {
 	__u64 index;
 
@@ -276,6 +277,21 @@ static __always_inline struct unwind_rule *find_rule(struct stack_slot *slot, __
 #define FRAME_MOST_BYTES (8 << 20) /* a thread's whole stack, by default */
 #define FRAME_POINTER_REACH (1 << 20)
 
+#define ARGUMENTS_MOST 65536
+
+/*
+ * Whether the frame in hand is the first code of a process, which has no call frame information everywhere: the
+ * stack pointer is at the number of arguments, and behind it is the first of them, which lies above (System V ABI).
+ */
+static __always_inline bool is_process_start(struct stack_slot *slot, __u32 id)
+{
+	__u64 count = 0, argument = 0;
+
+	return !read_stack(slot, id, slot->sp, &count) && count - 1 < ARGUMENTS_MOST &&
+	       !read_stack(slot, id, slot->sp + 8, &argument) &&
+	       argument - slot->sp < FRAME_MOST_BYTES;
+}
+
 /*
  * The caller by the frame pointer, for code without rules: made at run time, or written by hand. Its return
  * address has to lie in code.
@@ -292,7 +308,8 @@ __attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
 		return STACK_END_BUSY;
 	fp = slot->fp;
 	/* The first frame of a chain has none before it. Elsewhere a 0 in that register means nothing. */
-	if (!fp && slot->by_frame_pointer == 2)
+	if (!fp && (slot->by_frame_pointer == 2 ||
+		    (why == STACK_END_NO_RULE && is_process_start(slot, id))))
 		return STACK_END_ROOT;
 	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH)
 		return why;

@@ -45,22 +45,38 @@ static __always_inline int read_user_registers(struct stack_slot *slot)
 static __always_inline __u64 user_register(struct user_registers *registers, __u8 number)
 {
 	switch (number) {
-	case 0: return registers->ax;
-	case 1: return registers->dx;
-	case 2: return registers->cx;
-	case 3: return registers->bx;
-	case 4: return registers->si;
-	case 5: return registers->di;
-	case 6: return registers->bp;
-	case 7: return registers->sp;
-	case 8: return registers->r8;
-	case 9: return registers->r9;
-	case 10: return registers->r10;
-	case 11: return registers->r11;
-	case 12: return registers->r12;
-	case 13: return registers->r13;
-	case 14: return registers->r14;
-	case 15: return registers->r15;
+	case 0:
+		return registers->ax;
+	case 1:
+		return registers->dx;
+	case 2:
+		return registers->cx;
+	case 3:
+		return registers->bx;
+	case 4:
+		return registers->si;
+	case 5:
+		return registers->di;
+	case 6:
+		return registers->bp;
+	case 7:
+		return registers->sp;
+	case 8:
+		return registers->r8;
+	case 9:
+		return registers->r9;
+	case 10:
+		return registers->r10;
+	case 11:
+		return registers->r11;
+	case 12:
+		return registers->r12;
+	case 13:
+		return registers->r13;
+	case 14:
+		return registers->r14;
+	case 15:
+		return registers->r15;
 	}
 	return 0;
 }
@@ -76,11 +92,16 @@ static __always_inline __u64 user_register(struct user_registers *registers, __u
 static __always_inline __u64 trampoline_pushed(__u64 offset)
 {
 	switch (offset) {
-	case 0: return 0;
-	case 1: return 8;
-	case 2: return 16;
-	case 3 ... 0xd: return 24;
-	case 0xe ... 0xf: return 16;
+	case 0:
+		return 0;
+	case 1:
+		return 8;
+	case 2:
+		return 16;
+	case 3 ... 0xd:
+		return 24;
+	case 0xe ... 0xf:
+		return 16;
 	}
 	return 8;
 }

@@ -22,6 +22,13 @@ int apus_perf_event_open(uint32_t type, uint64_t config);
 int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t rate,
 			     int by_frequency);
 
+/*
+ * An event that counts nothing, whose ring tells what all processes on a CPU map
+ * for execution, when they fork, execute and exit, and when that was, by
+ * CLOCK_MONOTONIC. Wakes its reader for each record.
+ */
+int apus_task_event_open(int cpu);
+
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);
 /* The next signal of such a descriptor, 0 if there is none. */
@@ -33,6 +40,18 @@ int apus_next_signal(int descriptor);
  * with. It is killed if we die. Returns its ID; *gate is for apus_child_release.
  */
 pid_t apus_child_prepare(char *const argv[], int *gate);
+/*
+ * For a child that has not been let go: makes it stop before the first instruction of the command, then waits for
+ * that after apus_child_release, and lets it run. Each returns 0, or an errno: then it runs without a stop.
+ */
+int apus_child_stop_at_exec(pid_t child);
+int apus_child_await_stop(pid_t child);
+/*
+ * Lets a stopped child run to the entry point of its program, when the libraries that it names are mapped, and stops
+ * it there again. ENOTSUP, and the child has not moved, if it names none.
+ */
+int apus_child_run_to_entry(pid_t child);
+int apus_child_continue(pid_t child);
 /* Lets the child go. Returns 0 once the command runs, or the errno of its exec. */
 int apus_child_release(int gate);
 

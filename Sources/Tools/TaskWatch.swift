@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Symbolization
+internal import Tracing
+
+/// Tells a symbolizer what processes map, and when they begin, execute and end, as long as the session's loop runs.
+final class TaskWatch {
+    private let events: TaskEvents
+    private let symbolizer: Symbolizer
+    private let say: (String) -> Void
+    private var lostBefore: UInt64 = 0
+    private var nextRepair: UInt64 = 0
+    /// Called when the symbolizer has been told of what happened.
+    var afterReading: () -> Void = {}
+
+    /// nil if the kernel does not let us, which `-v` explains.
+    init?(_ session: Session, feeding symbolizer: Symbolizer) throws {
+        do throws(BPFError) {
+            events = try TaskEvents()
+        } catch {
+            session.explain("processes are looked at when they are first seen: \(error)")
+            return nil
+        }
+        self.symbolizer = symbolizer
+        say = session.say
+        try session.loop.watch(events.descriptor) { [unowned self] in read() }
+        try session.loop.schedule(seconds: 1, repeating: true) { [unowned self] in events.followCPUs() }
+    }
+
+    /// Makes sure that all is known that happened before a time, that of a sample; nil for now.
+    func catchUp(with time: UInt64? = nil) {
+        if let time, time < events.upTo { return }
+        read()
+    }
+
+    private func read() {
+        events.drain { event, time in
+            switch event {
+            case .mapped(let code): symbolizer.map(process: code.process, CodeMapping(code))
+            case .forked(let parent, let child): symbolizer.fork(parent: parent, child: child, at: time)
+            case .executed(let process): symbolizer.execute(process: process, at: time)
+            case .exited(let process): symbolizer.exit(process: process)
+            }
+        }
+        afterReading()
+        guard events.lost > lostBefore, events.upTo >= nextRepair else { return }
+        lostBefore = events.lost
+        // It takes a while, in which more may be lost.
+        nextRepair = events.upTo + 1_000_000_000
+        symbolizer.repair()
+    }
+
+    /// Reads what is left, and says what was lost.
+    func finish() {
+        read()
+        guard events.lost > 0 else { return }
+        say(
+            "\(events.lost) reports of new processes and mappings lost because they came too fast: "
+                + "frames of processes that have ended may have no names")
+    }
+}
+
+extension CodeMapping {
+    fileprivate init(_ code: MappedCode) {
+        self.init(
+            start: code.start, length: code.length, offset: code.offset, major: code.major, minor: code.minor,
+            inode: code.inode, generation: code.generation, path: code.path)
+    }
+}
