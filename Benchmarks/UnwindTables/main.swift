@@ -48,11 +48,11 @@ func writeRanges(_ path: String) {
         withUnsafeBytes(of: rule) { bytes += $0 }
     }
     bytes.withUnsafeBytes { bytes in
-        var done = 0
-        while done < bytes.count {
-            let count = write(1, bytes.baseAddress! + done, bytes.count - done)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = write(1, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
             if count < 0 && errno != EINTR { exit(1) }
-            done += max(count, 0)
+            rest = rest.dropFirst(max(count, 0))
         }
     }
 }
