@@ -13,6 +13,8 @@
 
 const volatile struct profile_config profile_config;
 
+SHARED_TYPE(profile_event);
+
 #define EVENT_WORDS (sizeof(struct profile_event) / sizeof(__u64))
 
 static __always_inline int on_sample(void *ctx, bool by_tables)

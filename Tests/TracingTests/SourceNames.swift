@@ -31,7 +31,7 @@ struct SourceNames {
     var opened: Set<String> { Set(files.flatMap { Self.opened(in: $0.text) }) }
 
     private static func opened(in text: String) -> [String] {
-        text.matches(of: /session\.open\(\s*"([^"]+)"/).map { String($0.1) }
+        text.matches(of: /session\.(?:open|loadStacks)\(\s*"([^"]+)"/).map { String($0.1) }
     }
 
     private func uses(_ names: (String) -> [String]) -> Set<Use> {

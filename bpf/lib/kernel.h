@@ -234,6 +234,9 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+/* Puts a struct into an object's types that the reader shares, and that only pointers of the program name. */
+#define SHARED_TYPE(name) const struct name *shared_type_##name __attribute__((unused))
+
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 

@@ -9,6 +9,8 @@
 
 #include "unwind.bpf.h"
 
+SHARED_TYPE(stack_trace);
+
 #define STACKS_DEFAULT 16384
 #define TRACE_HEAD_WORDS 2 /* of struct stack_trace, in front of the addresses */
 

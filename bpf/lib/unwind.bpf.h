@@ -17,6 +17,8 @@
 
 const volatile struct unwind_config unwind_config = {.frames = STACK_FRAMES};
 
+SHARED_TYPE(unwind_rows);
+
 struct unwind_row_array {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
