@@ -6,6 +6,8 @@ enum Toolkit {
     static let groups: [CommandGroup] = [
         CommandGroup(name: "Which process opens or writes what", subcommands: [Opensnoop.self]),
         CommandGroup(
+            name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
+        CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
         CommandGroup(

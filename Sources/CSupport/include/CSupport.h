@@ -56,6 +56,8 @@ void apus_release_code_pages(void);
 
 /* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
 const char *apus_errno_name(int code);
+/* "KILL" for 9; NULL for a number that has no name, as real-time signals have none. */
+const char *apus_signal_name(int signal);
 /* The C library's sentence for the code, from a static table: no locale, no buffer. */
 const char *apus_errno_text(int code);
 
