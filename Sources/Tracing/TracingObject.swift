@@ -282,6 +282,12 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
         }
     }
 
+    /// Removes an entry, if it is there.
+    package func remove(_ key: Key) {
+        var key = key
+        _ = bpf_map__delete_elem(map, &key, MemoryLayout<Key>.size, 0)
+    }
+
     package func set(_ key: Key, to value: Value) throws(BPFError) {
         var key = key
         var value = value
