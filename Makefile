@@ -107,7 +107,7 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: $(BPF_OBJECTS) build/bpf/objects.inc
+bpf: $(BPF_OBJECTS) build/bpf/objects.inc build/syscalls.inc
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -119,6 +119,10 @@ build/bpf/objects.inc: $(BPF_SOURCES) $(HEADERS) Makefile scripts/embed-objects
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
 	@# the compiler's module cache looks at this file's time, not at headers that are new in the folder
 	@touch bpf/include/module.modulemap
+
+build/syscalls.inc: scripts/syscall-names Makefile
+	@mkdir -p $(@D)
+	scripts/syscall-names > $@
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
 PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))

@@ -306,6 +306,11 @@ const char *apus_errno_name(int code)
 	}
 }
 
+const char *apus_signal_name(int signal)
+{
+	return sigabbrev_np(signal);
+}
+
 const char *apus_errno_text(int code)
 {
 	const char *text = strerrordesc_np(code);

@@ -37,8 +37,27 @@ package struct CommonOptions: ParsableArguments {
     package init() {}
 }
 
+/// How the option is spelled that chooses threads: some commands need its letter for something else.
+package protocol ThreadOptionNames: Sendable {
+    static var names: NameSpecification { get }
+}
+
+package enum UsualThreadOption: ThreadOptionNames {
+    package static var names: NameSpecification {
+        [.customShort("t", allowingJoined: true), .customLong("tid")]
+    }
+}
+
+package enum LongThreadOption: ThreadOptionNames {
+    package static var names: NameSpecification { .customLong("tid") }
+}
+
+package typealias TargetOptions = Targets<UsualThreadOption>
+/// The same for a command whose `-t` is another option, as it is in BCC.
+package typealias LongTargetOptions = Targets<LongThreadOption>
+
 /// Which tasks a command looks at. All conditions must hold; processes and threads add up.
-package struct TargetOptions: ParsableArguments {
+package struct Targets<ThreadOption: ThreadOptionNames>: ParsableArguments {
     @Option(
         name: [.customShort("p", allowingJoined: true), .customLong("pid")], parsing: .unconditional,
         help: ArgumentHelp(
@@ -47,7 +66,7 @@ package struct TargetOptions: ParsableArguments {
     package var processes: IDList?
 
     @Option(
-        name: [.customShort("t", allowingJoined: true), .customLong("tid")], parsing: .unconditional,
+        name: ThreadOption.names, parsing: .unconditional,
         help: ArgumentHelp("Only these threads.", valueName: "tid,…"),
         transform: parseIDs)
     package var threads: IDList?
@@ -86,6 +105,18 @@ package struct TargetOptions: ParsableArguments {
     package var command: [String] = []
 
     package init() {}
+
+    /// The same choice under other names.
+    init<Other: ThreadOptionNames>(_ other: Targets<Other>) {
+        processes = other.processes
+        threads = other.threads
+        comm = other.comm
+        commIsPrefix = other.commIsPrefix
+        cgroup = other.cgroup
+        container = other.container
+        follow = other.follow
+        command = other.command
+    }
 
     /// Takes over a command's own spelling of --cgroup.
     mutating func setCgroup(_ path: String?) throws {

@@ -54,12 +54,7 @@ struct OpenEvent: ~Escapable {
         base: Slice<UnsafeRawBufferPointer>, given: Slice<UnsafeRawBufferPointer>, prefix: String,
         deleted: Bool
     ) -> [UInt8] {
-        var path = Array(prefix.utf8)
-        for name in base.split(separator: 0).reversed() {
-            path.append(UInt8(ascii: "/"))
-            path.append(contentsOf: name)
-        }
-        if deleted { path.append(contentsOf: " (deleted)".utf8) }
+        var path = joinedPath(base, prefix: prefix, deleted: deleted)
         var rest = given
         let dot = UInt8(ascii: ".")
         let slash = UInt8(ascii: "/")

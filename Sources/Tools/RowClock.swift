@@ -3,5 +3,7 @@ internal import Reporting
 
 /// The time of day for the rows of a command, which share its offset and its cache.
 final class RowClock {
-    var wall = WallClock()
+    var wall: WallClock
+
+    init(isUTC: Bool = false) { wall = WallClock(isUTC: isUTC) }
 }

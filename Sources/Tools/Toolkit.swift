@@ -4,7 +4,11 @@ package import ArgumentParser
 /// The commands, by the question they answer.
 enum Toolkit {
     static let groups: [CommandGroup] = [
-        CommandGroup(name: "Which process opens or writes what", subcommands: [Opensnoop.self]),
+        CommandGroup(
+            name: "Which process opens or writes what", subcommands: [Opensnoop.self, Filetop.self]),
+        CommandGroup(
+            name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
+        CommandGroup(name: "Which system calls are made", subcommands: [Syscount.self]),
         CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),

@@ -311,7 +311,7 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
     /// Removes an entry, if there is one.
     package func remove(_ key: Key) {
         var key = key
-        bpf_map__delete_elem(map, &key, MemoryLayout<Key>.size, 0)
+        _ = bpf_map__delete_elem(map, &key, MemoryLayout<Key>.size, 0)
     }
 
     /// The bytes of a value, of a map whose values are larger than a struct says; nil if the key has none.

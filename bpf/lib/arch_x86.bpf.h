@@ -22,11 +22,30 @@ struct user_registers {
 #define NR_CREAT 85
 #define NR_OPENAT 257
 #define NR_OPENAT2 437
+#define NR_EXECVE 59
+#define NR_EXECVEAT 322
+#define NR_X32_EXECVE 520
+#define NR_X32_EXECVEAT 545
+#define NR_RT_SIGRETURN 15
+#define NR_CLONE 56
+#define NR_FORK 57
+#define NR_VFORK 58
+#define NR_CLONE3 435
+#define NR_COMPAT_FORK 2
+#define NR_COMPAT_CLONE 120
+#define NR_COMPAT_VFORK 190
+#define NR_COMPAT_EXECVE 11
+#define NR_COMPAT_EXECVEAT 358
+#define NR_COMPAT_RT_SIGRETURN 173
 #define NR_COMPAT_OPEN 5
 #define NR_COMPAT_CREAT 8
 #define NR_COMPAT_OPENAT 295
 
 #define SYSCALL_NUMBER(read, regs) ((long)read(regs, orig_ax) & ~X32_SYSCALL_BIT)
+
+/* Whether an x32 caller made the call: its pointers in memory are of 32 bits. */
+#define SYSCALL_IS_X32(read, regs) \
+	((long)read(regs, orig_ax) > 0 && read(regs, orig_ax) & X32_SYSCALL_BIT)
 
 /* The arguments. At the call's return they are still what the caller passed. */
 #define SYSCALL_ARGUMENT_1(read, regs, compat) \

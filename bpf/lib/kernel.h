@@ -23,7 +23,19 @@ struct qstr {
 	const unsigned char *name;
 };
 
-struct inode;
+struct file_operations;
+
+struct super_block {
+	__u32 s_dev;
+};
+
+struct inode {
+	unsigned short i_mode;
+	unsigned long i_ino;
+	__u32 i_rdev;
+	__u32 i_generation;
+	struct super_block *i_sb;
+};
 
 struct dentry {
 	unsigned int d_flags;
@@ -52,6 +64,9 @@ struct path {
 };
 
 struct file {
+	unsigned int f_mode;
+	struct inode *f_inode;
+	const struct file_operations *f_op;
 	struct path f_path;
 };
 
@@ -137,6 +152,19 @@ struct signal_struct {
 	struct {
 		int counter;
 	} live;
+	unsigned int flags;
+	int group_exit_code;
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+};
+
+struct linux_binprm {
+	const char *filename;
+	const char *interp;
+	int argc;
 };
 
 struct thread_info {
@@ -173,8 +201,11 @@ struct uprobe_task {
 struct task_struct {
 	struct thread_info thread_info;
 	struct sched_entity se;
+	struct mm_struct *mm;
+	int exit_code;
 	int pid;
 	int tgid;
+	__u64 start_time;
 	unsigned int flags;
 	void *stack;
 	struct mm_struct *mm;

@@ -75,6 +75,14 @@ void apus_release_code_pages(void);
 
 /* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
 const char *apus_errno_name(int code);
+/* "KILL" for 9; NULL for a number that has no name, as real-time signals have none. */
+const char *apus_signal_name(int signal);
+/*
+ * The name of a system call; NULL for a number without one. The ABI is 0 for the native calls, 1 for the 32-bit and 2
+ * for the x32 ones. No table has more than apus_syscall_numbers entries.
+ */
+extern const unsigned int apus_syscall_numbers;
+const char *apus_syscall_name(unsigned int abi, unsigned int number);
 /* The C library's sentence for the code, from a static table: no locale, no buffer. */
 const char *apus_errno_text(int code);
 

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import Glibc
+internal import Reporting
+internal import Tracing
+
+/// The counts of one system call, or of one process.
+struct CallCounts {
+    /// What the counts are of.
+    enum Subject: Hashable {
+        case call(UInt32)
+        case process(UInt32)
+    }
+
+    var subject: Subject
+    var comm = ""
+    var count: UInt64 = 0
+    var errors: UInt64 = 0
+    /// Calls that `total` has the time of.
+    var timed: UInt64 = 0
+    /// In nanoseconds.
+    var total: UInt64 = 0
+    var maximum: UInt64 = 0
+
+    var average: UInt64 { timed == 0 ? 0 : total / timed }
+
+    /// Adds what a CPU has counted.
+    mutating func add(_ part: call_total) {
+        count += part.count
+        errors += part.errors
+        timed += part.timed
+        total += part.total_ns
+        maximum = max(maximum, part.max_ns)
+        comm = withUnsafeBytes(of: part.comm, WaitEvent.name)
+    }
+
+    /// What has been counted since an earlier state of the same counts.
+    func since(_ earlier: CallCounts?) -> CallCounts {
+        guard let earlier else { return self }
+        var rest = self
+        rest.count -= min(earlier.count, count)
+        rest.errors -= min(earlier.errors, errors)
+        rest.timed -= min(earlier.timed, timed)
+        rest.total -= min(earlier.total, total)
+        rest.maximum = maximum > earlier.maximum ? maximum : 0
+        return rest
+    }
+}
+
+/// Reads and prints what syscount's programs have counted.
+final class CallReport {
+    private let session: Session
+    private let display: CallDisplay
+    private let histograms: HistogramOptions
+    private var kernelHistograms: KernelHistograms
+    private let clock = RowClock()
+    private var earlier: [CallCounts.Subject: CallCounts] = [:]
+    private let table: Table<CallCounts>
+    private var printed = 0
+
+    init(_ command: Syscount, _ session: Session) {
+        self.session = session
+        display = command.display
+        histograms = command.histograms
+        kernelHistograms = KernelHistograms(command.histograms.scale(command.display.unit))
+        let columns = CallColumns(command.display, clock: clock)
+        table = Table(columns.shown, fields: columns.fields, json: session.common.json)
+    }
+
+    func print(_ object: LoadedObject) throws {
+        clock.wall.synchronize()
+        if display.histogram { return try printHistograms(object) }
+        let rows = new(object).sorted { first, second in
+            display.latency
+                ? (first.total, first.count) > (second.total, second.count) : first.count > second.count
+        }
+        let most = display.top ?? (session.common.json ? rows.count : 10)
+        try session.output.write { writer in
+            if !session.common.json {
+                if printed > 0 { writer.append("\n") }
+                writer.append("[")
+                writer.append(clock.wall.nowTimeOfDay())
+                writer.append("]\n")
+            }
+            table.writeHeading(to: writer)
+            for row in rows.prefix(most) { table.write(row, to: writer) }
+        }
+        try session.output.flush()
+        printed += 1
+        if rows.count > most {
+            session.explain("\(rows.count - most) more rows are not shown: -T sets how many are")
+        }
+    }
+
+    /// What has been counted since the last call.
+    private func new(_ object: LoadedObject) -> [CallCounts] {
+        let map: HashMap<call_key, call_total> = object.map("totals")
+        var sums: [CallCounts.Subject: CallCounts] = [:]
+        map.forEach { key, total in
+            let subject: CallCounts.Subject = display.byProcess ? .process(key.process) : .call(key.call)
+            sums[subject, default: CallCounts(subject: subject)].add(total.pointee)
+        }
+        let new = sums.values.map { $0.since(earlier[$0.subject]) }
+        earlier = sums
+        // The map must have room for processes to come.
+        for counts in new where counts.count == 0 {
+            guard case .process(let process) = counts.subject, kill(Int32(process), 0) != 0, errno == ESRCH
+            else {
+                continue
+            }
+            var key = call_key()
+            key.process = process
+            map.remove(key)
+            earlier[counts.subject] = nil
+        }
+        return new.filter { $0.count > 0 }
+    }
+
+    private func printHistograms(_ object: LoadedObject) throws {
+        let entries = kernelHistograms.new(object).sorted { $0.distribution.total > $1.distribution.total }
+        let most = display.top ?? (session.common.json ? entries.count : 10)
+        try session.output.write { writer in
+            if !session.common.json && printed > 0 { writer.append("\n") }
+            for entry in entries.prefix(most) {
+                let record = record(entry)
+                if session.common.json {
+                    record.writeJSON(to: writer) { writer in
+                        writer.append(",\"time_ns\":")
+                        writer.appendNumber(clock.wall.nowUnixNanoseconds)
+                    }
+                } else {
+                    writer.append("\nsyscall = \(record.name)\n")
+                    histograms.write(entry.distribution, unit: display.unit, to: writer)
+                }
+            }
+        }
+        try session.output.flush()
+        printed += 1
+    }
+
+    /// Compares with an earlier recording of histograms.
+    func compare(_ object: LoadedObject, with baseline: [DistributionRecord]) throws {
+        let records = kernelHistograms.all(object).map(record).sorted { $0.name < $1.name }
+        try Comparison(before: baseline, after: records).write(to: session.output, json: session.common.json)
+    }
+
+    private func record(_ entry: KernelHistograms.Entry) -> DistributionRecord {
+        DistributionRecord(
+            command: session.name, by: "syscall", id: entry.id,
+            name: SystemCall(code: UInt32(truncatingIfNeeded: entry.id))?.title ?? String(entry.id),
+            distribution: entry.distribution)
+    }
+}
+
+/// The columns of syscount, each declared once.
+struct CallColumns {
+    private let display: CallDisplay
+    private let clock: RowClock
+
+    init(_ display: CallDisplay, clock: RowClock) {
+        self.display = display
+        self.clock = clock
+    }
+
+    var shown: [Column<CallCounts>] {
+        let times = display.latency ? [total, average] : []
+        return (display.byProcess ? [process, comm] : [call]) + [count, errors] + times
+    }
+
+    var fields: [Column<CallCounts>] {
+        let times = display.latency ? [timed, total, average, maximum] : []
+        return [time] + (display.byProcess ? [process, comm] : [call]) + [count, errors] + times
+    }
+
+    private var time: Column<CallCounts> {
+        Column("TIME", key: "time_ns") { [clock] cell, _ in cell.integer(clock.wall.nowUnixNanoseconds) }
+    }
+
+    private var call: Column<CallCounts> {
+        Column("SYSCALL", width: 22, key: "syscall") { cell, row in
+            guard case .call(let code) = row.subject, let call = SystemCall(code: code) else {
+                return cell.missing()
+            }
+            cell.text(cell.form == .json ? call.name : call.title)
+            cell.alsoField("abi") { $0.word(call.abi.name) }
+            cell.alsoField("number") { $0.unsigned(UInt64(call.number)) }
+        }
+    }
+
+    private var process: Column<CallCounts> {
+        Column("PID", width: taskIDWidth, key: "pid") { cell, row in
+            guard case .process(let process) = row.subject else { return cell.missing() }
+            cell.unsigned(UInt64(process))
+        }
+    }
+
+    private var comm: Column<CallCounts> { Column("COMM", width: 16, key: "comm") { $0.text($1.comm) } }
+
+    private var count: Column<CallCounts> {
+        Column("COUNT", width: 8, .right, key: "count") { $0.unsigned($1.count) }
+    }
+
+    private var errors: Column<CallCounts> {
+        Column("ERRORS", width: 8, .right, key: "errors") { $0.unsigned($1.errors) }
+    }
+
+    private var timed: Column<CallCounts> { Column("TIMED", key: "timed") { $0.unsigned($1.timed) } }
+
+    private var total: Column<CallCounts> {
+        Column(display.milliseconds ? "TIME (ms)" : "TIME (us)", width: 16, .right, key: "total_ns") {
+            [unit = display.unit] in Self.write($1.total, unit, to: &$0)
+        }
+    }
+
+    private var average: Column<CallCounts> {
+        Column(display.milliseconds ? "AVG (ms)" : "AVG (us)", width: 12, .right, key: "average_ns") {
+            [unit = display.unit] in Self.write($1.average, unit, to: &$0)
+        }
+    }
+
+    private var maximum: Column<CallCounts> {
+        Column("MAX", key: "max_ns") { cell, row in
+            guard row.maximum > 0 else { return cell.missing() }
+            cell.unsigned(row.maximum)
+        }
+    }
+
+    /// Nanoseconds in JSON; for people, thousandths of the unit.
+    private static func write(_ nanoseconds: UInt64, _ unit: TimeUnit, to cell: inout Cell) {
+        if cell.form == .json { return cell.unsigned(nanoseconds) }
+        cell.plain { writer in
+            writer.appendNumber(nanoseconds / unit.nanoseconds)
+            writer.append(".")
+            writer.appendNumber(nanoseconds % unit.nanoseconds * 1000 / unit.nanoseconds, minimumDigits: 3)
+        }
+    }
+}

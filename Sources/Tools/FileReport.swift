@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import Glibc
+internal import Processes
+internal import Reporting
+internal import Tracing
+
+/// Reads and prints what filetop's programs have counted.
+final class FileReport {
+    private let session: Session
+    private let display: FileDisplay
+    private let count: Int?
+    private let clearsScreen: Bool
+    private let clock = RowClock()
+    private let table: Table<FileUse>
+    private var paths: [FileIdentity: [UInt8]] = [:]
+    private var earlier: [FileIdentity: FileUse] = [:]
+    private var printed = 0
+
+    /// - Parameter count: how many prints there are, if that is bounded.
+    init(_ session: Session, _ display: FileDisplay, count: Int?) {
+        self.session = session
+        self.display = display
+        self.count = count
+        clearsScreen = !display.keepScreen && !session.common.json && isatty(1) != 0
+        let columns = FileColumns(clock: clock, bytes: display.bytes)
+        table = Table(columns.shown, fields: columns.fields, json: session.common.json)
+    }
+
+    /// Whether another print has been asked for.
+    var wantsMore: Bool { count.map { printed < $0 } ?? true }
+
+    func name(_ event: FileEvent) { paths[event.identity] = event.path }
+
+    func print(_ object: LoadedObject) throws {
+        clock.wall.synchronize()
+        let uses = new(object).sorted(by: isBefore)
+        let most = display.rows ?? (session.common.json ? uses.count : 20)
+        try session.output.write { writer in
+            if !session.common.json { writeHead(to: writer) }
+            table.writeHeading(to: writer)
+            for use in uses.prefix(most) { table.write(use, to: writer) }
+        }
+        try session.output.flush()
+        printed += 1
+        if !wantsMore { session.loop.stop() }
+    }
+
+    private func writeHead(to writer: ByteWriter) {
+        if clearsScreen {
+            writer.append("\u{1b}[H\u{1b}[2J")
+        } else if printed > 0 {
+            writer.append("\n")
+        }
+        writer.append(clock.wall.nowTimeOfDay())
+        let load = String(decoding: readFile("/proc/loadavg") ?? [], as: UTF8.self)
+        writer.append(" loadavg: ")
+        writer.append(String(load.prefix { $0 != "\n" }))
+        writer.append("\n\n")
+    }
+
+    /// What has been counted since the last call.
+    private func new(_ object: LoadedObject) -> [FileUse] {
+        let map: HashMap<file_key, file_total> = object.map("totals")
+        var all: [FileIdentity: FileUse] = [:]
+        map.forEach { key, total in
+            let identity = FileIdentity(key)
+            all[identity] = FileUse(identity, total.pointee)
+        }
+        var new: [FileUse] = []
+        for (identity, use) in all {
+            var rest = use.since(earlier[identity])
+            if !rest.isIdle {
+                rest.path = paths[identity] ?? []
+                new.append(rest)
+            } else if kill(Int32(bitPattern: identity.process), 0) != 0, errno == ESRCH {
+                // The map must have room for files to come.
+                map.remove(identity.key)
+                all[identity] = nil
+                paths[identity] = nil
+            }
+        }
+        earlier = all
+        return new
+    }
+
+    private func isBefore(_ first: FileUse, _ second: FileUse) -> Bool {
+        switch display.order {
+        case .all: Self.all(first) > Self.all(second)
+        case .reads: first.reads > second.reads
+        case .writes: first.writes > second.writes
+        case .rbytes: first.readBytes > second.readBytes
+        case .wbytes: first.writtenBytes > second.writtenBytes
+        case .pid: first.identity.process < second.identity.process
+        case .comm: first.comm < second.comm
+        case .file: first.path.lexicographicallyPrecedes(second.path)
+        }
+    }
+
+    /// As BCC sorts by default.
+    private static func all(_ use: FileUse) -> UInt64 {
+        use.reads &+ use.writes &+ use.readBytes &+ use.writtenBytes
+    }
+}
+
+/// The columns of filetop, each declared once.
+struct FileColumns {
+    private let clock: RowClock
+    private let bytes: Bool
+
+    init(clock: RowClock, bytes: Bool) {
+        self.clock = clock
+        self.bytes = bytes
+    }
+
+    var shown: [Column<FileUse>] {
+        [process, comm, reads, writes, readBytes, writtenBytes, kind, path]
+    }
+
+    var fields: [Column<FileUse>] {
+        [time, process, comm, reads, writes, readBytes, writtenBytes, kind, device, inode, path]
+    }
+
+    private var time: Column<FileUse> {
+        Column("TIME", key: "time_ns") { [clock] cell, _ in cell.integer(clock.wall.nowUnixNanoseconds) }
+    }
+
+    private var process: Column<FileUse> {
+        Column("PID", width: taskIDWidth, key: "pid") { $0.unsigned(UInt64($1.identity.process)) }
+    }
+
+    private var comm: Column<FileUse> { Column("COMM", width: 16, key: "comm") { $0.text($1.comm) } }
+
+    private var reads: Column<FileUse> {
+        Column("READS", width: 6, .left, key: "reads") { $0.unsigned($1.reads) }
+    }
+
+    private var writes: Column<FileUse> {
+        Column("WRITES", width: 6, .left, key: "writes") { $0.unsigned($1.writes) }
+    }
+
+    private var readBytes: Column<FileUse> {
+        Column(bytes ? "R_BYTES" : "R_Kb", width: bytes ? 12 : 7, key: "read_bytes") { [bytes] cell, use in
+            cell.unsigned(bytes || cell.form == .json ? use.readBytes : use.readBytes / 1024)
+        }
+    }
+
+    private var writtenBytes: Column<FileUse> {
+        Column(bytes ? "W_BYTES" : "W_Kb", width: bytes ? 12 : 7, key: "written_bytes") { [bytes] cell, use in
+            cell.unsigned(bytes || cell.form == .json ? use.writtenBytes : use.writtenBytes / 1024)
+        }
+    }
+
+    private var kind: Column<FileUse> {
+        Column("T", width: 1, key: "type") { cell, use in
+            if cell.form == .json { cell.text(use.kind.rawValue) } else { cell.word(use.kind.letter) }
+        }
+    }
+
+    private var device: Column<FileUse> {
+        Column("DEVICE", key: "device") { $0.text("\($1.identity.major):\($1.identity.minor)") }
+    }
+
+    private var inode: Column<FileUse> { Column("INODE", key: "inode") { $0.unsigned($1.identity.inode) } }
+
+    private var path: Column<FileUse> {
+        Column("FILE", key: "path") { cell, use in
+            guard !use.path.isEmpty else {
+                return cell.missing(use.kind == .unknown ? "[closed]" : "[unknown]")
+            }
+            use.path.withUnsafeBytes { _ = cell.text($0) }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import CBPFPrograms
+internal import Glibc
+internal import Reporting
+internal import Tracing
+
+/// Which process reads and writes which file.
+package struct Filetop: TracingCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "filetop",
+        abstract: "Show which process reads and writes which file, how often and how much.",
+        discussion: filetopDiscussion)
+
+    @Argument(
+        help: "Print every so many seconds (1; with --duration or a command, once at the end).",
+        transform: parseSeconds)
+    package var interval: Double?
+
+    @Argument(help: "End after so many prints.", transform: parseCount)
+    package var count: Int?
+
+    @Flag(
+        name: [.customShort("a"), .customLong("all-files")],
+        help: "Also what is no regular file: sockets, pipes, devices.")
+    package var allFiles = false
+
+    @OptionGroup(title: "What is shown") package var display: FileDisplay
+    @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var userOption: UserOption
+    @OptionGroup(title: "Common options") package var common: CommonOptions
+
+    package init() {}
+
+    package var user: UInt32? { userOption.user }
+
+    package func trace(_ session: Session) throws {
+        let object = try session.open("filetop")
+        var config = filetop_config()
+        config.all = allFiles ? 1 : 0
+        config.launched = session.launchedProcess.map { UInt32($0) } ?? 0
+        if config.launched == 0 { object.disable("program_started") }
+        object.setConstant("filetop_config", to: config)
+        object.setConstant("file_calls", to: FileCalls.table)
+        let loaded = try session.load(object)
+        let report = FileReport(session, display, count: count)
+        let isOneReport = interval == nil && (common.duration != nil || session.launchedProcess != nil)
+        try session.run(
+            loaded, of: "files and their names",
+            ready: { session.say("tracing reads and writes; Ctrl-C to end") },
+            interval: isOneReport ? nil : (interval ?? 1, { try report.print(loaded) }),
+            record: { record in
+                guard let event = FileEvent(record) else { return }
+                report.name(event)
+            },
+            atEnd: { if report.wantsMore { try report.print(loaded) } })
+    }
+}
+
+/// How files are shown.
+package struct FileDisplay: ParsableArguments {
+    package enum Order: String, CaseIterable, ExpressibleByArgument {
+        case all, reads, writes, rbytes, wbytes, pid, comm, file
+    }
+
+    @Flag(name: [.customShort("C"), .customLong("noclear")], help: "Do not clear the screen between prints.")
+    package var keepScreen = false
+
+    @Option(
+        name: [.customShort("r", allowingJoined: true), .customLong("maxrows")], parsing: .unconditional,
+        help: ArgumentHelp("Show so many rows (20; with --json all).", valueName: "count"),
+        transform: parseCount)
+    package var rows: Int?
+
+    @Option(
+        name: [.customShort("s", allowingJoined: true), .customLong("sort")],
+        help: ArgumentHelp("What comes first: the most of all four numbers together, or of one; or by name."))
+    package var order: Order = .all
+
+    @Flag(name: .customLong("bytes"), help: "Show bytes, not kilobytes.")
+    package var bytes = false
+
+    package init() {}
+}
+
+let filetopDiscussion = """
+    Adds up, by process and file, the reads and writes that have succeeded: the calls and the bytes. Counted are read, \
+    pread64, readv, preadv, preadv2, their writing counterparts, sendfile, copy_file_range, splice, tee, vmsplice, \
+    and, with -a, the recv and send families; 64-bit and 32-bit.
+
+    OUTPUT: As BCC's filetop, with the process's ID and the full path as seen from the process's root. T is R for a \
+    regular file, S a socket, P a pipe, C and B a device, D a directory, O an anonymous one (eventfd, timerfd and the \
+    like). What lies between two prints counts in the second one. With --json each row is an object with time_ns \
+    (Unix time of the report), pid, comm, reads, writes, read_bytes, written_bytes, type, device (major:minor), inode, \
+    and path.
+
+    EXAMPLES: Who writes to the disk, in the next ten seconds, in one table?
+
+        filetop -s wbytes --duration 10
+
+    Everything that a command reads and writes, also through pipes and sockets:
+
+        filetop -a --bytes -- make
+
+    OVERHEAD: One small program runs at the return of every system call, and does more only for reads and writes. \
+    docs/benchmarks.md has figures.
+
+    LIMITS: Not seen is what moves bytes without such a call: memory that is mapped from files, io_uring, and the \
+    kernel itself, such as an NFS server, swapping or the writing back of what is cached. A file keeps the path by \
+    which the process was first seen to use it, also when it is renamed. A descriptor that another thread closes \
+    during the call is counted as unknown, with -a in a row of its own. tee and splice count on both sides.
+
+    COMPATIBILITY: The options of BCC's filetop and of libbpf-tools' are there. Files are told apart by device and \
+    inode, not by name, and counted by process, not by thread.
+    """
