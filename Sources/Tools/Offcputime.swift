@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
 internal import CBPFPrograms
-internal import Glibc
-internal import Processes
 internal import Reporting
 internal import Tracing
 
@@ -78,46 +76,18 @@ package struct Offcputime: TracingCommand {
         }
     }
 
-    private var config: offcputime_config {
-        var config = offcputime_config()
-        config.least_ns = least * 1000
-        config.most_ns = most.map { $0 * 1000 } ?? UInt64.max
-        config.sides = stacks.sides
-        config.preempted = state ?? 0 == 0 ? 1 : 0
-        // No state has this bit: with 0, preempted tasks are all that counts.
-        config.states = state == 0 ? 1 << 63 : state ?? 0
-        config.user_tasks_only = userTasksOnly ? 1 : 0
-        config.kernel_tasks_only = kernelTasksOnly ? 1 : 0
-        config.wakers = wakers ? 1 : 0
-        return config
-    }
-
-    /// Where only processes and threads are chosen, or nothing is: what else selects is for programs to test.
-    private func findBlocked(_ object: LoadedObject, _ session: Session, _ report: StackReport)
-        -> BlockedBefore?
-    {
-        guard let chosen = session.chosenTasks, targets.comm == nil, targets.cgroup == nil, user == nil,
-            targets.container == nil, state != 0
-        else { return nil }
-        let everything = chosen.processes.isEmpty && chosen.threads.isEmpty
-        let proc = ProcFS()
-        return BlockedBefore(
-            object, processes: everything ? nil : chosen.processes.filter { $0 != session.launchedProcess },
-            threads: chosen.threads
-        ) { process, taskState in
-            // kthreadd, and all that it has started
-            let isKernelTask = process == 2 || proc.parent(of: process) == 2
-            if isKernelTask ? userTasksOnly : kernelTasksOnly { return false }
-            return state.map { UInt64(taskState) & $0 != 0 } ?? true
-        }
+    private var choice: OffCPUTrace.Choice {
+        var choice = OffCPUTrace.Choice(sides: stacks.sides)
+        choice.nanoseconds = least * 1000...(most.map { $0 * 1000 } ?? UInt64.max)
+        choice.state = state
+        choice.userTasksOnly = userTasksOnly
+        choice.kernelTasksOnly = kernelTasksOnly
+        choice.wakers = wakers
+        return choice
     }
 
     package func trace(_ session: Session) throws {
-        let object = try session.open("offcputime")
-        object.setConstant("offcputime_config", to: config)
-        try object.resize("stacks", to: stackStorage)
-        if !wakers { for program in ["waking", "waking_raw"] { object.disable(program) } }
-        let loaded = try session.load(object)
+        let blocks = try OffCPUTrace(session, choice, stackStorage: stackStorage)
         var style = StackReport.Style(
             valueTypes: [
                 Profile.ValueType(name: "off_cpu", unit: "nanoseconds"),
@@ -128,86 +98,20 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style)
-        var before: BlockedBefore?
         try session.run(
-            loaded, of: "blocks",
+            blocks.object, of: "blocks",
             ready: {
                 session.say("tracing time off the CPU, in microseconds; Ctrl-C to end")
-                before = findBlocked(loaded, session, report)
+                blocks.findBlocked(session, targets, user: user)
             },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
                 report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             atEnd: {
-                BlockReader(loaded, least: config.least_ns, most: config.most_ns, before: before).read(
-                    into: report)
+                blocks.read(into: report)
                 try report.write(to: session.output, json: common.json)
             })
-    }
-}
-
-/// Reads what offcputime's programs have gathered.
-struct BlockReader {
-    private static let still = "still"
-    private static let since = "since"
-    private static let waker = "waker"
-
-    private let object: LoadedObject
-    private let range: ClosedRange<UInt64>
-    private let stacks: HashMap<UInt64, stack_trace>
-    private let before: BlockedBefore?
-
-    init(_ object: LoadedObject, least: UInt64, most: UInt64, before: BlockedBefore?) {
-        self.object = object
-        self.before = before
-        range = least...most
-        stacks = object.map("stacks")
-    }
-
-    func read(into report: StackReport) {
-        let totals: HashMap<block_key, block_total> = object.map("totals")
-        totals.forEach { key, total in
-            report.add(entry(key, report), [total.pointee.total_ns, total.pointee.count])
-        }
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        let nanoseconds = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-        let blocked: HashMap<UInt32, blocked_task> = object.map("blocked")
-        blocked.forEach { _, task in
-            let since = task.pointee.since_ns
-            guard since > 0, nanoseconds > since, range.contains(nanoseconds - since) else { return }
-            report.add(entry(task.pointee.key, report, isOver: false), [nanoseconds - since, 1])
-        }
-    }
-
-    private func entry(_ key: block_key, _ report: StackReport, isOver: Bool = true) -> StackReport.Key {
-        let kernel = addresses(key.kernel_stack)
-        let found = before?.stack(key.before) ?? []
-        let names = key.before == 0 ? report.kernelNames(kernel) : found
-        var labels = ["wait": WaitKind(state: key.state, kernel: names).rawValue]
-        if key.before != 0 { labels[Self.since] = "before the start" }
-        if !isOver { labels[Self.still] = "blocked" }
-        if key.waker_thread != 0 {
-            labels[Self.waker] =
-                withUnsafeBytes(of: key.waker_comm, WaitEvent.name) + " (\(key.waker_thread))"
-        }
-        let reported = StackReport.Key(
-            process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
-            comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
-            user: StackReport.withoutEnd(addresses(key.user_stack)[...]),
-            labels: labels)
-        if !found.isEmpty { report.notes[reported] = found }
-        return reported
-    }
-
-    private func addresses(_ stack: UInt64) -> [UInt64] {
-        guard stack != 0, let trace = stacks.value(stack) else { return [] }
-        return withUnsafeBytes(of: trace.addresses) { bytes in
-            (0..<min(Int(trace.frames), Int(STACK_FRAMES))).map {
-                bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)
-            }
-        }
     }
 }
 

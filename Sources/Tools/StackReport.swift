@@ -17,6 +17,21 @@ final class StackReport {
         var labels: [String: String] = [:]
     }
 
+    /// Where a thread was, in profiles of all of its time.
+    enum State: String {
+        case onCPU = "on-cpu"
+        case offCPU = "off-cpu"
+
+        private static let label = "state"
+
+        var labels: [String: String] { [Self.label: rawValue] }
+
+        init?(_ key: Key) {
+            guard let text = key.labels[Self.label] else { return nil }
+            self.init(rawValue: text)
+        }
+    }
+
     /// How one command writes its stacks.
     struct Style {
         /// Behind the name of a stack's task in text: the thread's ID or the process's.
@@ -286,9 +301,19 @@ final class StackReport {
                 stack.insert(Profile.Frame(.marker, "-"), at: kernel)
             }
             if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
+            if State(key) == .offCPU { stack = offCPU(stack, key) }
             profile.add(stack, values: values, labels: labels)
         }
         return profile
+    }
+
+    /// Kernel functions in the colour of waiting; what is above them is the same box whether it ran or waited.
+    private func offCPU(_ stack: [Profile.Frame], _ key: Key) -> [Profile.Frame] {
+        stack.map { frame in
+            var frame = frame
+            if frame.kind == .kernel { frame.kind = .offCPU }
+            return frame
+        } + [.offCPU(key.labels[OffCPUTrace.wait] ?? "")]
     }
 
     private func writeFiles() throws {
@@ -307,53 +332,5 @@ final class StackReport {
         if let path = options.pprof {
             try writeFile(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
         }
-    }
-}
-
-/// Writes a file that the user asked for by name.
-func writeFile(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
-        throw CommandFailure("cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
-    }
-    defer { close(descriptor) }
-    let output = Output(descriptor: descriptor)
-    try output.write(body)
-    try output.flush()
-}
-
-extension Frame {
-    var forProfile: Profile.Frame {
-        let kind: Profile.Frame.Kind =
-            isInlined ? .inlined : self.kind == .kernel ? .kernel : self.kind == .jit ? .jit : .user
-        return Profile.Frame(
-            kind, function ?? "", module: module, buildID: buildID, moduleOffset: moduleOffset,
-            address: address,
-            file: file, line: line)
-    }
-
-    func writeJSON(to writer: ByteWriter) {
-        writer.append("{\"kind\":")
-        writer.appendJSONString(kind == .kernel ? "kernel" : kind == .jit ? "jit" : "user")
-        writer.append(",\"address\":")
-        writer.appendNumber(address)
-        let texts: [(StaticString, String?)] = [
-            ("function", function), ("module", module), ("build_id", buildID), ("file", file),
-        ]
-        for (key, text) in texts {
-            writer.append(",\"")
-            writer.append(key)
-            writer.append("\":")
-            if let text { writer.appendJSONString(text) } else { writer.append("null") }
-        }
-        writer.append(",\"offset\":")
-        writer.appendNumber(functionOffset)
-        writer.append(",\"module_offset\":")
-        writer.appendNumber(moduleOffset)
-        writer.append(",\"line\":")
-        if let line { writer.appendNumber(Int64(line)) } else { writer.append("null") }
-        writer.append(",\"inlined\":")
-        writer.append(isInlined ? "true" : "false")
-        writer.append("}")
     }
 }
