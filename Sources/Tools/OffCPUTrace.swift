@@ -16,6 +16,8 @@ final class OffCPUTrace {
         var userTasksOnly = false
         var kernelTasksOnly = false
         var wakers = false
+        /// Histograms of blocks in place of their sums.
+        var histograms: HistogramOptions?
         /// The stacks to take, of stack_sides.
         var sides: UInt32
 
@@ -30,17 +32,17 @@ final class OffCPUTrace {
             config.user_tasks_only = userTasksOnly ? 1 : 0
             config.kernel_tasks_only = kernelTasksOnly ? 1 : 0
             config.wakers = wakers ? 1 : 0
+            config.histograms = histograms == nil ? 0 : 1
             return config
         }
     }
 
     private static let still = "still"
     private static let since = "since"
-    private static let waker = "waker"
     static let wait = "wait"
 
     let object: LoadedObject
-    private let choice: Choice
+    let choice: Choice
     private let stacks: HashMap<UInt64, stack_trace>
     private var before: BlockedBefore?
 
@@ -49,6 +51,11 @@ final class OffCPUTrace {
         let object = try session.open("offcputime")
         object.setConstant("offcputime_config", to: choice.config)
         try object.resize("stacks", to: stackStorage)
+        try object.resize("histograms", to: choice.histograms?.maxKeys ?? 1)
+        if let histograms = choice.histograms {
+            histograms.scale(.microseconds).configure(object)
+            try object.resize("totals", to: 1)
+        }
         if !choice.wakers { for program in ["waking", "waking_raw"] { object.disable(program) } }
         self.object = try session.load(object)
         stacks = self.object.map("stacks")
@@ -110,20 +117,38 @@ final class OffCPUTrace {
         var labels = more
         labels[Self.wait] = WaitKind(state: key.state, kernel: names).rawValue
         if key.before != 0 { labels[Self.since] = "before the start" }
-        if key.waker_thread != 0 {
-            labels[Self.waker] =
-                withUnsafeBytes(of: key.waker_comm, WaitEvent.name) + " (\(key.waker_thread))"
-        }
         let reported = StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
             user: StackReport.withoutEnd(addresses(key.user_stack)[...]),
-            labels: labels)
+            labels: labels, waker: waker(key, report))
         if !found.isEmpty { report.notes[reported] = found }
         return reported
     }
 
-    private func addresses(_ stack: UInt64) -> [UInt64] {
+    /// Who ended the wait. An interrupt hits a task that has nothing to do with it, which is left out.
+    private func waker(_ key: block_key, _ report: StackReport) -> StackReport.Waker? {
+        let comm = withUnsafeBytes(of: key.waker_comm, WaitEvent.name)
+        guard !comm.isEmpty else { return nil }
+        let kernel = addresses(key.waker_kernel_stack)
+        let names = report.kernelNames(kernel)
+        if let entry = names.firstIndex(where: Self.isInterrupt) {
+            return StackReport.Waker(
+                process: 0, thread: 0, comm: "(interrupt)", kernel: kernel.dropLast(names.count - 1 - entry),
+                user: [])
+        }
+        return StackReport.Waker(
+            process: Int32(bitPattern: key.waker_process), thread: Int32(bitPattern: key.waker_thread),
+            comm: comm, kernel: kernel, user: StackReport.withoutEnd(addresses(key.waker_user_stack)[...]))
+    }
+
+    /// Whether the kernel was entered there by an interrupt: on x86 (asm/idtentry.h) or arm64 (entry.S).
+    private static func isInterrupt(_ name: String) -> Bool {
+        name.hasPrefix("asm_sysvec_") || name == "asm_common_interrupt"
+            || ["el1_irq", "el0_irq", "el1h_64_irq", "el0t_64_irq", "el0t_32_irq"].contains(name)
+    }
+
+    func addresses(_ stack: UInt64) -> [UInt64] {
         guard stack != 0, let trace = stacks.value(stack) else { return [] }
         return withUnsafeBytes(of: trace.addresses) { bytes in
             (0..<min(Int(trace.frames), Int(STACK_FRAMES))).map {

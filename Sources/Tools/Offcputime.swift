@@ -49,9 +49,17 @@ package struct Offcputime: TracingCommand {
         help: ArgumentHelp("How many stacks can be stored (16384).", valueName: "count"))
     package var stackStorage: UInt32 = 16_384
 
-    @Flag(name: .customLong("wakers"), help: "Also who ended each wait, and on which stack.")
+    @Flag(
+        name: .customLong("wakers"),
+        help: "Also who ended each wait, and the stack on which it did, as BCC's offwaketime.")
     package var wakers = false
 
+    @Flag(
+        name: .customLong("histogram"),
+        help: "How long the waits of each thread took, by what it waited for, in place of stacks.")
+    package var histogram = false
+
+    @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
     @OptionGroup(title: "Stacks") package var stacks: StackOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: LongUserOption
@@ -74,10 +82,30 @@ package struct Offcputime: TracingCommand {
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
         }
+        if histograms.percentiles || histograms.linear != nil || !histograms.compare.isEmpty {
+            histogram = true
+        }
+        if histogram, let option = unfitForHistograms {
+            throw ValidationError("--histogram shows no stacks: leave out \(option).")
+        }
+    }
+
+    private var unfitForHistograms: String? {
+        let options = [
+            ("--wakers", wakers), ("-U", stacks.userOnly), ("-K", stacks.kernelOnly), ("-f", stacks.folded),
+            ("-d", stacks.delimited), ("--flamegraph", stacks.flameGraph != nil),
+            ("--pprof", stacks.pprof != nil),
+        ]
+        return options.first { $0.1 }?.0
+    }
+
+    package func run() throws {
+        if try !histograms.compareRecordings(json: common.json) { try runTracing() }
     }
 
     private var choice: OffCPUTrace.Choice {
-        var choice = OffCPUTrace.Choice(sides: stacks.sides)
+        var choice = OffCPUTrace.Choice(sides: histogram ? STACK_KERNEL.rawValue : stacks.sides)
+        choice.histograms = histogram ? histograms : nil
         choice.nanoseconds = least * 1000...(most.map { $0 * 1000 } ?? UInt64.max)
         choice.state = state
         choice.userTasksOnly = userTasksOnly
@@ -88,6 +116,7 @@ package struct Offcputime: TracingCommand {
 
     package func trace(_ session: Session) throws {
         let blocks = try OffCPUTrace(session, choice, stackStorage: stackStorage)
+        let baseline = try histograms.compare.first.map(DistributionRecord.read)
         var style = StackReport.Style(
             valueTypes: [
                 Profile.ValueType(name: "off_cpu", unit: "nanoseconds"),
@@ -102,13 +131,17 @@ package struct Offcputime: TracingCommand {
             blocks.object, of: "blocks",
             ready: {
                 session.say("tracing time off the CPU, in microseconds; Ctrl-C to end")
-                blocks.findBlocked(session, targets, user: user)
+                if !histogram { blocks.findBlocked(session, targets, user: user) }
             },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
                 report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             atEnd: {
+                if histogram {
+                    return try BlockHistograms(blocks, histograms, kernelNames: report.kernelNames).write(
+                        to: session.output, json: common.json, comparedTo: baseline)
+                }
                 blocks.read(into: report)
                 try report.write(to: session.output, json: common.json)
             })
@@ -123,7 +156,11 @@ let offcputimeDiscussion = """
 
     OUTPUT: As BCC's offcputime: the frames, the kernel's first, the innermost first; then the thread and the \
     microseconds. wait= says what kind of waiting it was, as far as the state and the kernel's functions tell: \
-    sleep, lock, disk, pipe, network, poll, child, page fault, preempted and others. The largest comes last.
+    sleep, lock, disk, pipe, network, poll, child, page fault, preempted and others. The largest comes last. \
+    With --wakers, as in BCC's offwaketime, the waker stands above each stack, its root first; folded it follows \
+    the blocked stack and "--", its root last, so that it is on top in a flame graph. pprof gets it as a tag. Waking by a timer or a \
+    device is by (interrupt). \
+    --histogram prints one histogram for each thread and kind of wait instead.
 
     EXAMPLES: A flame graph of the waiting of one thread:
 
@@ -133,11 +170,17 @@ let offcputimeDiscussion = """
 
         offcputime -f -p 1234 10
 
+    How long do the waits take, and what was it like before?
+
+        offcputime --histogram -p 1234 --json 10 > before.json
+        offcputime --histogram -p 5678 --compare before.json 10
+
     OVERHEAD: A program that takes a stack runs at each context switch of the chosen threads. docs/benchmarks.md \
     has figures.
 
     LIMITS: User stacks follow frame pointers: code built without them shows its innermost frame and perhaps wrong \
-    ones behind it. The time for which a thread was blocked before the command was started is not known.
+    ones behind it. The time for which a thread was blocked before the command was started is not known. Histograms hold waits that \
+    both began and ended while the command ran.
 
     COMPATIBILITY: The options of BCC's offcputime and of libbpf-tools' are there. --state is BCC's bit mask.
     """

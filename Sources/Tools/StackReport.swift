@@ -5,54 +5,12 @@ internal import Symbolization
 
 /// Stacks with what was measured under each, and all the ways to write them down.
 final class StackReport {
-    /// What stacks are added up by.
-    struct Key: Hashable {
-        let process: Int32
-        let thread: Int32
-        let comm: String
-        /// Leaf first.
-        let kernel: [UInt64]
-        let user: [UInt64]
-        /// What else tells two entries apart: label and value.
-        var labels: [String: String] = [:]
-    }
-
-    /// Where a thread was, in profiles of all of its time.
-    enum State: String {
-        case onCPU = "on-cpu"
-        case offCPU = "off-cpu"
-
-        private static let label = "state"
-
-        var labels: [String: String] { [Self.label: rawValue] }
-
-        init?(_ key: Key) {
-            guard let text = key.labels[Self.label] else { return nil }
-            self.init(rawValue: text)
-        }
-    }
-
-    /// How one command writes its stacks.
-    struct Style {
-        /// Behind the name of a stack's task in text: the thread's ID or the process's.
-        var showsThread = false
-        var offsets = false
-        var addresses = false
-        /// Marks kernel frames in folded stacks.
-        var annotate = false
-        var valueTypes: [Profile.ValueType]
-        /// The value that is printed, and what it is divided by.
-        var value = 0
-        var divisor: UInt64 = 1
-        var palette: FlameGraph.Palette = .cpu
-        var title: String
-    }
-
     private let options: StackOptions
     private let style: Style
     private let symbolizer: Symbolizer
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
+    private var wakerLines: [Waker: [Frame]] = [:]
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
@@ -97,17 +55,28 @@ final class StackReport {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// Frames of a stack, leaf first, the kernel's before the user's; nil stands for the delimiter.
     private func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
-        var frames = kernelFrames(key.kernel)
-        for (index, address) in key.user.enumerated() {
+        let frames = frames(kernel: key.kernel, user: key.user, process: key.process)
+        lines[key] = frames
+        return frames
+    }
+
+    private func frames(_ waker: Waker) -> [Frame] {
+        if let known = wakerLines[waker] { return known }
+        let frames = frames(kernel: waker.kernel, user: waker.user, process: waker.process)
+        wakerLines[waker] = frames
+        return frames
+    }
+
+    /// Frames of a stack, leaf first, the kernel's before the user's.
+    private func frames(kernel: [UInt64], user: [UInt64], process: Int32) -> [Frame] {
+        var frames = kernelFrames(kernel)
+        for (index, address) in user.enumerated() {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
-            let found = symbolizer.frames(
-                user: address, process: key.process, isReturnAddress: index > 0)
+            let found = symbolizer.frames(user: address, process: process, isReturnAddress: index > 0)
             frames += shown(found)
         }
-        lines[key] = frames
         return frames
     }
 
@@ -156,11 +125,13 @@ final class StackReport {
         let thread: Int32
         let comm: String
         let labels: [String: String]
+        let waker: String?
         let frames: [String]
     }
 
     private func look(_ key: Key) -> Look {
-        let frames = frames(key).map { frame in
+        let waker = key.waker.map { "\($0.process) \($0.thread) \($0.comm)" }
+        let frames = (frames(key) + (key.waker.map(frames) ?? [])).map { frame in
             let place =
                 style.addresses || frame.function == nil
                 ? frame.address : style.offsets ? frame.functionOffset : 0
@@ -168,7 +139,8 @@ final class StackReport {
                 "\(frame.function ?? "") \(frame.module ?? "") \(frame.file ?? ""):\(frame.line ?? 0) \(place)"
         }
         return Look(
-            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, frames: frames)
+            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, waker: waker,
+            frames: frames)
     }
 
     /// Entries that look different, by value, the largest last as in BCC's tools.
@@ -198,7 +170,7 @@ final class StackReport {
                 folded.value = style.value
                 folded.divisor = style.divisor
                 folded.annotate = style.annotate
-                folded.write(profile(), to: writer)
+                folded.write(profile(wakers: true), to: writer)
             }
         } else {
             for (key, values) in sorted {
@@ -212,17 +184,14 @@ final class StackReport {
     }
 
     private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        let frames = frames(key)
-        var crossed = false
-        for frame in frames {
-            if options.delimited, !crossed, frame.kind != .kernel, frames.first?.kind == .kernel {
-                writer.append("    --\n")
-                crossed = true
-            }
-            writer.append("    ")
-            writeFrame(frame, to: writer)
+        if let waker = key.waker {
+            writer.append("    waker:           ")
+            writer.appendEscaped("\(waker.comm) \(waker.thread)")
             writer.append("\n")
+            writeLines(frames(waker).reversed(), to: writer)
+            writer.append("    --               --\n")
         }
+        writeLines(frames(key), to: writer)
         for note in notes[key] ?? [] {
             writer.append("    ")
             writer.appendEscaped(note)
@@ -240,6 +209,18 @@ final class StackReport {
         writer.append("\n        ")
         writer.appendNumber(values[style.value] / style.divisor)
         writer.append("\n\n")
+    }
+
+    /// One frame a line, with -d a delimiter where the kernel was entered.
+    private func writeLines(_ frames: [Frame], to writer: ByteWriter) {
+        for (index, frame) in frames.enumerated() {
+            if options.delimited, index > 0, (frame.kind == .kernel) != (frames[index - 1].kind == .kernel) {
+                writer.append("    --\n")
+            }
+            writer.append("    ")
+            writeFrame(frame, to: writer)
+            writer.append("\n")
+        }
     }
 
     private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
@@ -278,16 +259,35 @@ final class StackReport {
             writer.append(":")
             writer.appendJSONString(label.value)
         }
-        writer.append(",\"frames\":[")
-        for (index, frame) in frames(key).enumerated() {
+        if let waker = key.waker {
+            writer.append(",\"waker\":{\"pid\":")
+            writer.appendNumber(Int64(waker.process))
+            writer.append(",\"tid\":")
+            writer.appendNumber(Int64(waker.thread))
+            writer.append(",\"comm\":")
+            writer.appendJSONString(waker.comm)
+            writer.append(",")
+            writeJSON(frames(waker), to: writer)
+            writer.append("}")
+        }
+        writer.append(",")
+        writeJSON(frames(key), to: writer)
+        writer.append("}\n")
+    }
+
+    private func writeJSON(_ frames: [Frame], to writer: ByteWriter) {
+        writer.append("\"frames\":[")
+        for (index, frame) in frames.enumerated() {
             if index > 0 { writer.append(",") }
             frame.writeJSON(to: writer)
         }
-        writer.append("]}\n")
+        writer.append("]")
     }
 
-    /// The same for pictures and pprof.
-    private func profile() -> Profile {
+    /// The same for folded stacks, pictures and pprof.
+    ///
+    /// - Parameter wakers: puts the waker's stack above the blocked one, its root on top.
+    private func profile(wakers: Bool) -> Profile {
         var profile = Profile(valueTypes: style.valueTypes)
         profile.period = period
         profile.timeNanoseconds = UInt64(max(0, began))
@@ -296,15 +296,31 @@ final class StackReport {
             var labels = [Profile.Label("process", key.comm), Profile.Label("pid", Int64(key.process))]
             if key.thread != key.process { labels.append(Profile.Label("thread", Int64(key.thread))) }
             labels += key.labels.sorted { $0.key < $1.key }.map { Profile.Label($0.key, $0.value) }
-            var stack: [Profile.Frame] = frames(key).reversed().map(\.forProfile)
-            if options.delimited, let kernel = stack.firstIndex(where: { $0.kind == .kernel }), kernel > 0 {
-                stack.insert(Profile.Frame(.marker, "-"), at: kernel)
+            if let waker = key.waker {
+                labels.append(Profile.Label("waker", waker.comm))
+                labels.append(Profile.Label("waker_tid", Int64(waker.thread)))
             }
+            var stack = delimited(frames(key).reversed())
             if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
             if State(key) == .offCPU { stack = offCPU(stack, key) }
+            if wakers, let waker = key.waker {
+                stack.append(Profile.Frame(.marker, "--"))
+                stack += delimited(frames(waker))
+                stack.append(Profile.Frame(.marker, waker.comm))
+            }
             profile.add(stack, values: values, labels: labels)
         }
         return profile
+    }
+
+    /// With -d a delimiter where the kernel was entered.
+    private func delimited(_ frames: [Frame]) -> [Profile.Frame] {
+        var result = frames.map(\.forProfile)
+        guard options.delimited, let first = result.first?.kind,
+            let border = result.firstIndex(where: { ($0.kind == .kernel) != (first == .kernel) })
+        else { return result }
+        result.insert(Profile.Frame(.marker, "-"), at: border)
+        return result
     }
 
     /// Kernel functions in the colour of waiting; what is above them is the same box whether it ran or waited.
@@ -317,19 +333,19 @@ final class StackReport {
     }
 
     private func writeFiles() throws {
-        guard options.flameGraph != nil || options.pprof != nil else { return }
-        let profile = profile()
         if let path = options.flameGraph {
             var graph = FlameGraph.Options()
             graph.title = style.title
             graph.palette = style.palette
             graph.value = style.value
-            let picture = FlameGraph(profile, graph)
+            let picture = FlameGraph(profile(wakers: true), graph)
             try writeFile(path) {
                 path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
             }
         }
         if let path = options.pprof {
+            // A function that wakes is not called by the one that waits: there the waker is a label.
+            let profile = profile(wakers: false)
             try writeFile(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
         }
     }

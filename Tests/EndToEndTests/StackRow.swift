@@ -9,6 +9,15 @@ struct Stack: Decodable {
         let module: String?
     }
 
+    struct Waker: Decodable {
+        let pid: Int32
+        let tid: Int32
+        let comm: String
+        let frames: [Frame]
+
+        func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
+    }
+
     let pid: Int32
     let tid: Int32
     let comm: String
@@ -22,6 +31,7 @@ struct Stack: Decodable {
     let still: String?
     let since: String?
     let frames: [Frame]
+    let waker: Waker?
 
     func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
 
