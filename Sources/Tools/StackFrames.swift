@@ -15,6 +15,23 @@ func writeFile(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
     try output.flush()
 }
 
+/// Stacks of pictures, root first.
+extension [Profile.Frame] {
+    /// Kernel functions in the colour of waiting; what is above them is the same box whether it ran or waited.
+    func offCPU(_ wait: String) -> [Profile.Frame] {
+        map { frame in
+            var frame = frame
+            if frame.kind == .kernel { frame.kind = .offCPU }
+            return frame
+        } + [.offCPU(wait)]
+    }
+
+    /// With the stack of who ended the wait, leaf first, upside down above it, as in BCC's offwaketime.
+    func woken(by comm: String, on stack: [Profile.Frame]) -> [Profile.Frame] {
+        self + [Profile.Frame(.marker, "--")] + stack + [Profile.Frame(.marker, comm)]
+    }
+}
+
 extension Frame {
     var forProfile: Profile.Frame {
         let kind: Profile.Frame.Kind =

@@ -270,6 +270,15 @@ final class StackReport {
             writeJSON(frames(waker), to: writer)
             writer.append("}")
         }
+        if let notes = notes[key] {
+            // Not frames: nothing is known of them but their names.
+            writer.append(",\"proc_stack\":[")
+            for (index, note) in notes.enumerated() {
+                if index > 0 { writer.append(",") }
+                writer.appendJSONString(note)
+            }
+            writer.append("]")
+        }
         writer.append(",")
         writeJSON(frames(key), to: writer)
         writer.append("}\n")
@@ -302,11 +311,9 @@ final class StackReport {
             }
             var stack = delimited(frames(key).reversed())
             if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
-            if State(key) == .offCPU { stack = offCPU(stack, key) }
+            if State(key) == .offCPU { stack = stack.offCPU(key.labels[OffCPUTrace.wait] ?? "") }
             if wakers, let waker = key.waker {
-                stack.append(Profile.Frame(.marker, "--"))
-                stack += delimited(frames(waker))
-                stack.append(Profile.Frame(.marker, waker.comm))
+                stack = stack.woken(by: waker.comm, on: delimited(frames(waker)))
             }
             profile.add(stack, values: values, labels: labels)
         }
@@ -321,15 +328,6 @@ final class StackReport {
         else { return result }
         result.insert(Profile.Frame(.marker, "-"), at: border)
         return result
-    }
-
-    /// Kernel functions in the colour of waiting; what is above them is the same box whether it ran or waited.
-    private func offCPU(_ stack: [Profile.Frame], _ key: Key) -> [Profile.Frame] {
-        stack.map { frame in
-            var frame = frame
-            if frame.kind == .kernel { frame.kind = .offCPU }
-            return frame
-        } + [.offCPU(key.labels[OffCPUTrace.wait] ?? "")]
     }
 
     private func writeFiles() throws {

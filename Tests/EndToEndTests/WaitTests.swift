@@ -113,6 +113,27 @@ extension EndToEnd {
             }
         }
 
+        @Test func recordingsAreDrawnAndCompared() throws {
+            let folder = try TemporaryFolder()
+            let program = try framed("producer")
+            for (name, rounds) in [("before", "3"), ("after", "6")] {
+                let result = try run(["offcputime", "--json", "--", program, rounds])
+                try result.output.write(to: URL(fileURLWithPath: folder.path(name)))
+            }
+            let (before, after) = (folder.path("before"), folder.path("after"))
+            for words in [[before], ["--diff", before, after]] {
+                _ = try run(["flamegraph"] + words + ["-o", folder.path("a.svg")])
+                let text = try String(contentsOfFile: folder.path("a.svg"), encoding: .utf8)
+                #expect(text.contains("wait_for_work") && text.contains("off_cpu"))
+            }
+            let cpu = folder.path("cpu")
+            try Data("main;f 3\n".utf8).write(to: URL(fileURLWithPath: cpu))
+            let mixed = try Finished(
+                [Harness.apus, "flamegraph", "--diff", before, cpu, "-o", folder.path("a.svg")])
+            #expect(mixed.end == .exited(1))
+            #expect(mixed.errors.contains("the recordings measure different things"))
+        }
+
         @Test func histogramsAndStacksExcludeEachOther() throws {
             for words in [["--wakers"], ["-f"], ["--flamegraph", "x.svg"]] {
                 let result = try Finished([Harness.apus, "offcputime", "--histogram"] + words)
