@@ -11,6 +11,9 @@
 #include "lib/task.bpf.h"
 #include "include/offcputime.h"
 
+#define HISTOGRAM_KEY struct block_histogram_key
+#include "lib/histogram.bpf.h"
+
 #define PF_KTHREAD 0x00200000
 #define TASKS 65536
 #define TOTALS_DEFAULT 40960
@@ -108,13 +111,36 @@ static __always_inline void add_block(struct block_key *key, __u64 ns)
 		total->longest_ns = ns;
 }
 
+static __always_inline void add_to_histogram(const struct block_key *block, __u64 ns)
+{
+	struct block_histogram_key key = {
+		.kernel_stack = block->kernel_stack,
+		.thread = block->thread,
+		.state = block->state,
+	};
+	struct histogram *histogram = histogram_of(&key);
+
+	if (!histogram)
+		return;
+	if (!histogram->count) {
+		histogram->process = block->process;
+		histogram->thread = block->thread;
+		__builtin_memcpy(histogram->comm, block->comm, sizeof(histogram->comm));
+	}
+	count_duration(histogram, ns);
+}
+
 static __always_inline void count_block(struct blocked_task *entry, __u64 until)
 {
 	__u64 ns = until - entry->since_ns;
 
-	if ((__s64)ns >= 0 && ns >= offcputime_config.least_ns && ns <= offcputime_config.most_ns)
-		add_block(&entry->key, ns);
 	entry->since_ns = 0;
+	if ((__s64)ns < 0 || ns < offcputime_config.least_ns || ns > offcputime_config.most_ns)
+		return;
+	if (offcputime_config.histograms)
+		add_to_histogram(&entry->key, ns);
+	else
+		add_block(&entry->key, ns);
 }
 
 /*

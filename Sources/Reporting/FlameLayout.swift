@@ -143,7 +143,8 @@ struct FlameLayout {
         let grew = isAfter ? box.total > box.other : box.other > box.total
         let change = box.total > box.other ? box.total - box.other : box.other - box.total
         guard largest > 0 else { return 0 }
-        let share = Double(change) / Double(largest)
+        // The whole may have changed by more than any of its parts.
+        let share = min(1, Double(change) / Double(largest))
         let step = Int((Double(FlamePalette.differenceSteps) * share.squareRoot()).rounded())
         return grew ? step : -step
     }

@@ -12,21 +12,22 @@ struct FlamePalette {
     let names: [String]
 
     init(_ kind: FlameGraph.Palette) {
-        names = ["user", "kernel", "inlined", "JIT", "process, note"]
+        names = ["user", "kernel", "inlined", "JIT", "process, note", "off-CPU"]
         switch kind {
         case .cpu:
             hues = [
                 (24, 51, 88, 66), (2, 19, 80, 66), (178, 192, 48, 64), (92, 126, 45, 64), (220, 230, 10, 82),
+                (208, 226, 66, 72),
             ]
         case .offCPU:
             hues = [
                 (203, 216, 70, 72), (226, 246, 62, 74), (182, 192, 48, 68), (158, 170, 40, 66),
-                (220, 230, 10, 84),
+                (220, 230, 10, 84), (226, 246, 62, 74),
             ]
         case .memory:
             hues = [
                 (108, 138, 46, 66), (66, 84, 48, 62), (172, 186, 44, 66), (48, 58, 62, 68),
-                (220, 230, 10, 82),
+                (220, 230, 10, 82), (208, 226, 66, 72),
             ]
         }
     }

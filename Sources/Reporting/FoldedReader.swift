@@ -189,6 +189,7 @@ package struct FoldedReader: Sendable {
             name.removeLast(suffix.count)
         }
         if text == "-" || text == "--" { kind = .marker }
+        if text.hasPrefix(Profile.Frame.offCPUNote) { kind = .offCPU }
         let number = profile.intern(.init(kind, name))
         frameNumbers[text] = number
         return number

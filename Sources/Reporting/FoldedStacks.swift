@@ -65,6 +65,7 @@ private func foldedText(_ frame: Profile.Frame, annotate: Bool) -> String {
     guard annotate else { return text }
     switch frame.kind {
     case .kernel: return text + "_[k]"
+    case .offCPU: return frame.isOfKernel ? text + "_[k]" : text
     case .inlined: return text + "_[i]"
     case .jit: return text + "_[j]"
     case .user, .marker: return text

@@ -145,7 +145,7 @@ private struct Merger {
     private mutating func findCrossings() {
         var hasKernel: [Bool] = []
         for (parent, frame) in zip(profile.stacks.firsts, profile.stacks.seconds) {
-            let isKernel = profile.frames[Int(frame)].kind == .kernel
+            let isKernel = profile.frames[Int(frame)].isOfKernel
             let inKernel = parent >= 0 && hasKernel[Int(parent)]
             crossings.append(isKernel && !inKernel && parent >= 0)
             hasKernel.append(isKernel || inKernel)

@@ -118,7 +118,7 @@ private final class PprofEncoder {
 
 extension PprofEncoder {
     private func mapping(_ frame: Profile.Frame) -> Mapping? {
-        let module = frame.module ?? (frame.kind == .kernel ? "[kernel.kallsyms]" : nil)
+        let module = frame.module ?? (frame.isOfKernel ? "[kernel.kallsyms]" : nil)
         if module == nil && frame.buildID == nil { return nil }
         return Mapping(file: module ?? "", buildID: frame.buildID ?? "")
     }
@@ -126,7 +126,7 @@ extension PprofEncoder {
     /// Readers take the first mapping for the program itself: executables come before libraries and the kernel.
     private func numberMappings() {
         func rank(_ frame: Profile.Frame) -> Int {
-            guard frame.kind != .kernel, let module = frame.module, !module.hasPrefix("[") else { return 2 }
+            guard !frame.isOfKernel, let module = frame.module, !module.hasPrefix("[") else { return 2 }
             let name = module.lastPathComponent
             return name.hasSuffix(".so") || name.contains(".so.") ? 1 : 0
         }

@@ -15,6 +15,9 @@ package struct Profile: Sendable {
             case jit
             /// No function, but something said about the stack: a process, a delimiter, "stack is cut".
             case marker
+            /// A function of the kernel on which a thread was off the CPU, or a note that it was, which has no
+            /// address: for pictures of all of a thread's time.
+            case offCPU
         }
 
         package var kind: Kind
@@ -41,6 +44,15 @@ package struct Profile: Sendable {
             self.file = file
             self.line = line
         }
+
+        static let offCPUNote = "[off-CPU"
+
+        /// What stands at the leaf of a stack whose thread was off the CPU.
+        ///
+        /// - Parameter reason: What it waited for, in a word.
+        package static func offCPU(_ reason: String) -> Frame { Frame(.offCPU, "\(offCPUNote): \(reason)]") }
+
+        var isOfKernel: Bool { kind == .kernel || kind == .offCPU && address != nil }
 
         /// The name under which frames are merged in folded stacks and in pictures.
         package var text: String {

@@ -54,6 +54,18 @@ struct DistributionRecord: Equatable {
         writer.append("]}\n")
     }
 
+    /// Those of one name added up: names are what two runs have in common.
+    static func merged(_ records: [DistributionRecord]) -> [DistributionRecord] {
+        var sums: [String: DistributionRecord] = [:]
+        for record in records {
+            var sum = sums[record.name]?.distribution ?? Distribution()
+            sum.add(record.distribution)
+            sums[record.name] = DistributionRecord(
+                command: record.command, by: record.by, id: record.id, name: record.name, distribution: sum)
+        }
+        return sums.values.sorted { $0.name < $1.name }
+    }
+
     /// Reads what `--json` has written; several objects of one name (intervals, threads) are added up.
     ///
     /// - Throws: `CommandFailure` if the file cannot be read or holds no distribution.

@@ -7,10 +7,10 @@ internal import Reporting
 package struct FlameGraphCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "flamegraph",
-        abstract: "Draw folded stacks, of these commands or of any other tool, as a flame graph.",
+        abstract: "Draw recorded stacks, of these commands or of any other tool, as a flame graph.",
         discussion: """
-            Reads lines of the form "frame;frame;frame count" and writes one file that any browser opens, without \
-            the network: zoom with a click, search with / or Ctrl-F.
+            Reads lines of the form "frame;frame;frame count", or what profile and offcputime print with --json, and \
+            writes one file that any browser opens, without the network: zoom with a click, search with / or Ctrl-F.
 
             EXAMPLES: From a recording:
 
@@ -20,6 +20,11 @@ package struct FlameGraphCommand: ParsableCommand {
             What has changed between two recordings (red has grown, blue has shrunk):
 
                 apus flamegraph --diff before.folded after.folded -o diff.html
+
+            The same of recordings with all that is known of frames:
+
+                profile --json -F 99 10 > before.json
+                apus flamegraph --diff before.json after.json -o diff.html
             """)
 
     enum Colours: String, ExpressibleByArgument, CaseIterable {
@@ -27,7 +32,9 @@ package struct FlameGraphCommand: ParsableCommand {
     }
 
     @Argument(
-        help: "The file with folded stacks; - or none for standard input. With --diff two: before, after.")
+        help: ArgumentHelp(
+            "A file with folded stacks or of --json; - or none: standard input. With --diff two: before, after.",
+            valueName: "files"))
     package var files: [String] = []
 
     @Option(
@@ -48,9 +55,9 @@ package struct FlameGraphCommand: ParsableCommand {
     package var title = "Flame graph"
 
     @Option(
-        name: .customLong("colors"), help: "Colours, and the unit of the counts: none, microseconds or bytes."
-    )
-    var colours: Colours = .cpu
+        name: .customLong("colors"),
+        help: "Colours, and the unit of folded counts: none (as without it), microseconds or bytes.")
+    var colours: Colours?
 
     @Flag(name: .customLong("icicle"), help: "Draw the root at the top.")
     package var icicle = false
@@ -65,12 +72,16 @@ package struct FlameGraphCommand: ParsableCommand {
         guard files.count < 2 || diff else { throw ValidationError("give one recording, or --diff for two.") }
     }
 
-    private var options: FlameGraph.Options {
+    private func options(_ type: Profile.ValueType) -> FlameGraph.Options {
         var options = FlameGraph.Options()
         options.title = title
         options.icicle = icicle
         options.order = byValue ? .value : .name
-        options.palette = colours == .cpu ? .cpu : colours == .offcpu ? .offCPU : .memory
+        switch colours ?? (type.name == "off_cpu" ? .offcpu : .cpu) {
+        case .cpu: options.palette = .cpu
+        case .offcpu: options.palette = .offCPU
+        case .memory: options.palette = .memory
+        }
         return options
     }
 
@@ -81,9 +92,16 @@ package struct FlameGraphCommand: ParsableCommand {
             comparison.normalize = normalize
             comparison.beforeName = files[0]
             comparison.afterName = files[1]
-            graph = FlameGraph(before: try read(files[0]), after: try read(files[1]), comparison, options)
+            let (before, after) = (try read(files[0]), try read(files[1]))
+            guard let type = after.valueTypes.first, before.valueTypes == after.valueTypes else {
+                throw CommandFailure(
+                    "the recordings measure different things: give two of one command, both folded or both --json"
+                )
+            }
+            graph = FlameGraph(before: before, after: after, comparison, options(type))
         } else {
-            graph = FlameGraph(try read(files.first ?? "-"), options)
+            let profile = try read(files.first ?? "-")
+            graph = FlameGraph(profile, options(profile.valueTypes[0]))
         }
         try writeFile(output) { output.hasSuffix(".svg") ? graph.writeSVG(to: $0) : graph.writeHTML(to: $0) }
     }
@@ -91,9 +109,9 @@ package struct FlameGraphCommand: ParsableCommand {
     /// Folded off-CPU time is in microseconds, as BCC's is.
     private var valueType: Profile.ValueType {
         switch colours {
-        case .cpu: .samples
         case .offcpu: Profile.ValueType(name: "off_cpu", unit: "microseconds")
         case .memory: Profile.ValueType(name: "inuse_space", unit: "bytes")
+        case .cpu, nil: .samples
         }
     }
 
@@ -103,7 +121,7 @@ package struct FlameGraphCommand: ParsableCommand {
             throw CommandFailure("cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
         }
         defer { if descriptor > 0 { close(descriptor) } }
-        var reader = FoldedReader(valueType: valueType)
+        var reader = RecordingReader(FoldedReader(valueType: valueType))
         let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
         defer { piece.deallocate() }
         while true {
@@ -116,16 +134,13 @@ package struct FlameGraphCommand: ParsableCommand {
             if count == 0 { break }
             reader.read(UnsafeRawBufferPointer(rebasing: piece[..<count]))
         }
-        reader.finish()
-        if reader.badLines > 0 {
-            let first = reader.firstBadLine.map { ", the first is line \($0.number)" } ?? ""
-            writeError(
-                "flamegraph: \(reader.badLines) lines of '\(escaped(path))' are no folded stacks\(first)")
-        }
-        guard reader.profile.count > 0 else {
+        let (profile, complaint) = reader.finish()
+        if let complaint { writeError("flamegraph: '\(escaped(path))': \(complaint)") }
+        guard let profile, profile.count > 0 else {
             throw CommandFailure(
-                "'\(escaped(path))' holds no folded stacks: lines of the form frame;frame count")
+                "'\(escaped(path))' holds no stacks: give lines of the form frame;frame count, or what profile "
+                    + "or offcputime print with --json")
         }
-        return reader.profile
+        return profile
     }
 }

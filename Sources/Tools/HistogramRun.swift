@@ -44,24 +44,12 @@ final class HistogramRun {
             atEnd: {
                 if let baseline {
                     let records = histograms.all(loaded).map(record)
-                    try Comparison(before: baseline, after: merged(records)).write(
+                    try Comparison(before: baseline, after: DistributionRecord.merged(records)).write(
                         to: session.output, json: session.common.json)
                 } else if intervals.count.map({ printed < $0 }) ?? true {
                     try print(loaded)
                 }
             })
-    }
-
-    private func merged(_ records: [DistributionRecord]) -> [DistributionRecord] {
-        // Names are what two runs have in common.
-        var sums: [String: DistributionRecord] = [:]
-        for record in records {
-            var sum = sums[record.name]?.distribution ?? Distribution()
-            sum.add(record.distribution)
-            sums[record.name] = DistributionRecord(
-                command: record.command, by: record.by, id: record.id, name: record.name, distribution: sum)
-        }
-        return sums.values.sorted { $0.name < $1.name }
     }
 
     private func print(_ object: LoadedObject) throws {

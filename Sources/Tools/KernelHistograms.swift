@@ -29,6 +29,18 @@ struct KernelHistograms {
             let low = (sub + index % sub) << shift
             return (low * countingUnit, (low + 1 << shift) * countingUnit)
         }
+
+        func distribution(_ value: UnsafePointer<histogram>) -> Distribution {
+            let offset = MemoryLayout<histogram>.offset(of: \.buckets) ?? 0
+            let counts = (UnsafeRawPointer(value) + offset).assumingMemoryBound(to: UInt32.self)
+            let buckets = (0..<Int(HISTOGRAM_BUCKETS)).compactMap { index -> Distribution.Bucket? in
+                guard counts[index] > 0 else { return nil }
+                let range = range(index)
+                return Distribution.Bucket(low: range.low, high: range.high, count: UInt64(counts[index]))
+            }
+            return Distribution(
+                buckets: buckets, total: value.pointee.total_ns, maximum: value.pointee.max_ns)
+        }
     }
 
     /// One histogram and whose it is.
@@ -74,16 +86,8 @@ struct KernelHistograms {
         let comm = withUnsafeBytes(of: value.pointee.comm) { bytes in
             String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
-        let offset = MemoryLayout<histogram>.offset(of: \.buckets) ?? 0
-        let counts = (UnsafeRawPointer(value) + offset).assumingMemoryBound(to: UInt32.self)
-        let buckets = (0..<Int(HISTOGRAM_BUCKETS)).compactMap { index -> Distribution.Bucket? in
-            guard counts[index] > 0 else { return nil }
-            let range = scale.range(index)
-            return Distribution.Bucket(low: range.low, high: range.high, count: UInt64(counts[index]))
-        }
         return Entry(
             id: key.id, process: value.pointee.process, thread: value.pointee.thread, comm: comm,
-            distribution: Distribution(
-                buckets: buckets, total: value.pointee.total_ns, maximum: value.pointee.max_ns))
+            distribution: scale.distribution(value))
     }
 }

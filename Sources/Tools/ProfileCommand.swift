@@ -51,6 +51,23 @@ package struct ProfileCommand: TracingCommand {
     )
     package var addresses = false
 
+    @Flag(
+        name: .customLong("off-cpu"),
+        help: "Also where each thread waits: all of its time, on and off the CPU, in one picture.")
+    package var offCPU = false
+
+    @Option(
+        name: .customLong("stack-storage-size"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "With --off-cpu: how many stacks of waiting threads can be stored (16384).", valueName: "count"))
+    package var stackStorage: UInt32 = 16_384
+
+    @Option(
+        name: .customLong("hash-storage-size"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "Taken, and of no effect: what is sampled is not stored in the kernel.", valueName: "count"))
+    package var hashStorage: UInt32 = 40_960
+
     @OptionGroup(title: "Stacks") package var stacks: StackOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: LongUserOption
@@ -76,48 +93,90 @@ package struct ProfileCommand: TracingCommand {
         if frequency != nil && period != nil {
             throw ValidationError("-F and -c exclude each other: give one of them.")
         }
+        guard stackStorage > 0, stackStorage <= 1 << 22 else {
+            throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
+        }
+        if offCPU && (cpu != nil || includeIdle) {
+            throw ValidationError("--off-cpu is about threads: leave out \(cpu != nil ? "-C" : "-I").")
+        }
     }
 
     private var rate: SamplingRate { period.map { .period($0) } ?? .frequency(frequency ?? 49) }
 
-    package func trace(_ session: Session) throws {
+    private func load(_ session: Session) throws -> (object: LoadedObject, unwinder: StackUnwinder?) {
         var config = profile_config()
         config.sides = stacks.sides
         config.include_idle = includeIdle ? 1 : 0
-        let (loaded, unwinder) = try session.loadStacks("profile", stacks) { object in
+        return try session.loadStacks("profile", stacks) { object in
             object.setConstant("profile_config", to: config)
         }
+    }
+
+    private var style: StackReport.Style {
         var style = StackReport.Style(
             valueTypes: [.samples, Profile.ValueType(name: "cpu", unit: "nanoseconds")], title: "CPU time")
+        if offCPU {
+            style.valueTypes = ["wall", "on_cpu", "off_cpu"].map {
+                Profile.ValueType(name: $0, unit: "nanoseconds")
+            }
+            style.title = "Time on and off the CPU"
+            style.showsThread = true
+            style.divisor = 1000
+        }
         style.annotate = annotate
         style.offsets = addresses
         style.addresses = addresses
+        return style
+    }
+
+    package func trace(_ session: Session) throws {
+        let (loaded, unwinder) = try load(session)
+        let blocks =
+            offCPU
+            ? try OffCPUTrace(session, .init(sides: stacks.sides), stacks, stackStorage: stackStorage) : nil
         let report = StackReport(stacks, style)
-        try report.serve(unwinder, session)
+        try report.serve([unwinder, blocks?.unwinder], session)
         let sampler = try CPUSampler(
-            loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu)
+            loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu,
+            byClock: offCPU)
         let nanoseconds = sampleNanoseconds(sampler)
+        let values = offCPU ? [nanoseconds, nanoseconds, 0] : [1, nanoseconds]
         report.period = nanoseconds
         var counted = SampleCounts()
-        try session.run(
-            loaded, of: "samples",
-            ready: { session.say(banner(sampler)) },
-            interval: (1, { try sampler.followCPUs() }),
-            record: { record in
-                guard let sample = StackSample(record) else { return }
+        var sources = [
+            Session.Source(object: loaded, what: "samples") { record in
+                guard let sample = StackSample(record, byThread: offCPU) else { return }
                 counted.add(sample)
                 var key = sample.key
                 key.program = report.observe(
                     sample.process, at: sample.head.time_ns, running: key.user.first,
                     isCut: key.userEnd.isForWantOfMappings)
-                report.add(key, [1, nanoseconds])
+                report.add(key, values)
+            }
+        ]
+        if let blocks { sources.append(Self.source(blocks, report)) }
+        try session.run(
+            sources,
+            ready: {
+                session.say(banner(sampler))
+                blocks?.findBlocked(session, targets, user: user)
             },
+            interval: (1, { try sampler.followCPUs() }),
             detach: sampler.stop,
             atEnd: {
                 for line in counted.complaints { session.say(line) }
+                blocks?.read(into: report, labels: StackReport.State.offCPU.labels) { ns, _ in [ns, 0, ns] }
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
             })
+    }
+
+    /// What offcputime's programs send: processes that they have met.
+    private static func source(_ blocks: OffCPUTrace, _ report: StackReport) -> Session.Source {
+        Session.Source(object: blocks.object, what: "blocks") { record in
+            guard record.byteCount >= MemoryLayout<process_event>.size else { return }
+            report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
+        }
     }
 
     /// What one sample stands for; 0 if that is not known, as with cycles.
@@ -136,7 +195,8 @@ package struct ProfileCommand: TracingCommand {
         case .period(let counts): pace = "every \(counts) counts of \(event)"
         }
         let sides = stacks.userOnly ? "user" : stacks.kernelOnly ? "kernel" : "user and kernel"
-        return "sampling \(sides) stacks on \(sampler.count) CPUs \(pace); Ctrl-C to end"
+        let waits = offCPU ? ", and where threads wait, in microseconds" : ""
+        return "sampling \(sides) stacks on \(sampler.count) CPUs \(pace)\(waits); Ctrl-C to end"
     }
 }
 
@@ -157,7 +217,8 @@ struct StackSample {
     let key: StackReport.Key
     var process: Int32 { key.process }
 
-    init?(_ record: RawSpan) {
+    /// - Parameter byThread: tells threads of a process apart, and that they were on the CPU.
+    init?(_ record: RawSpan, byThread: Bool = false) {
         let headBytes = MemoryLayout<profile_event>.size
         guard record.byteCount >= headBytes else { return nil }
         head = record.unsafeLoadUnaligned(as: profile_event.self)
@@ -168,9 +229,11 @@ struct StackSample {
             record.unsafeLoadUnaligned(fromByteOffset: headBytes + index * 8, as: UInt64.self)
         }
         key = StackReport.Key(
-            process: Int32(bitPattern: head.process), thread: Int32(bitPattern: head.process),
+            process: Int32(bitPattern: head.process),
+            thread: Int32(bitPattern: byThread ? head.thread : head.process),
             comm: withUnsafeBytes(of: head.comm, WaitEvent.name), kernel: Array(addresses[..<kernel]),
-            user: StackReport.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end))
+            user: StackReport.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end),
+            labels: byThread ? StackReport.State.onCPU.labels : [:])
     }
 }
 
@@ -220,29 +283,3 @@ private func parseCPU(_ text: String) throws -> Int32 {
     }
     return cpu
 }
-
-let profileDiscussion = """
-    Looks at what every CPU runs, 49 times a second, and adds up what it sees, by process and stack. Where the \
-    machine has performance counters it samples CPU cycles, else the CPU clock; it says which.
-
-    OUTPUT: As BCC's profile: the frames, the kernel's first, the innermost first; then the process and how often \
-    it was seen so. The largest comes last. With --json each stack is an object with all that is known of its \
-    frames.
-
-    EXAMPLES: A flame graph of the whole machine over ten seconds:
-
-        profile -F 99 --flamegraph cpu.svg 10
-
-    Where does one thread burn its time?
-
-        profile -F 99 -p 1234 10
-
-    OVERHEAD: One interrupt for each sample. docs/benchmarks.md has figures.
-
-    LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
-    Code made at run time is walked by its frame pointers. Frames of processes that have ended are named too, unless \
-    their files were deleted before they could be opened, or the kernel refuses to tell of new mappings (-v says so).
-
-    COMPATIBILITY: The options of BCC's profile and of libbpf-tools' are there, but for --stack-storage-size and \
-    --hash-storage-size, which are not needed: nothing is stored in the kernel. Its banner goes to stderr.
-    """

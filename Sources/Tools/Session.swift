@@ -84,38 +84,63 @@ package final class Session {
         return UInt32(size)
     }
 
+    /// One of the objects of a run.
+    struct Source {
+        let object: LoadedObject
+        /// The events, in the plural, for messages about losses.
+        let what: String
+        /// Called with each record of the object's ring.
+        var record: (RawSpan) throws -> Void = { _ in }
+    }
+
     /// Attaches an object, hands every record to `record`, and returns when the run has ended.
     ///
     /// - Parameters:
     ///   - what: the events, in the plural, for messages about losses.
-    ///   - ready: called once probes are attached: the place for a heading.
-    ///   - interval: a period in seconds, and what to do each time it is over; at the end of the run it is up to
-    ///     `atEnd` to report what has gathered since.
     ///   - record: called with each record of the object's ring.
-    ///   - afterRound: called after each batch of records that belong together in time.
-    ///   - detach: detaches what the command itself has attached.
-    ///   - atEnd: called after the last record, with probes detached and the object still there.
     func run(
         _ object: LoadedObject, of what: String, ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
         record: @escaping (RawSpan) throws -> Void = { _ in },
         afterRound: @escaping () -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
+        try run(
+            [Source(object: object, what: what, record: record)], ready: ready, interval: interval,
+            afterRound: afterRound, detach: detach, atEnd: atEnd)
+    }
+
+    /// Attaches objects, hands out their records, and returns when the run has ended.
+    ///
+    /// - Parameters:
+    ///   - ready: called once probes are attached: the place for a heading.
+    ///   - interval: a period in seconds, and what to do each time it is over; at the end of the run it is up to
+    ///     `atEnd` to report what has gathered since.
+    ///   - afterRound: called after each batch of records that belong together in time.
+    ///   - detach: detaches what the command itself has attached.
+    ///   - atEnd: called after the last record, with probes detached and the objects still there.
+    func run(
+        _ sources: [Source], ready: () throws -> Void,
+        interval: (seconds: Double, report: () throws -> Void)? = nil,
+        afterRound: @escaping () -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
+    ) throws {
         var failure: (any Error)?
-        let ring = try EventRing(object) { bytes in
-            guard failure == nil else { return }
-            do { try record(bytes) } catch { failure = error }
+        let rings = try sources.map { source in
+            try EventRing(source.object) { bytes in
+                guard failure == nil else { return }
+                do { try source.record(bytes) } catch { failure = error }
+            }
         }
-        var links = try object.attachAll()
+        var links = Links()
+        for source in sources { try source.object.attachAll(to: &links) }
         if common.dryRun { return }
-        try loop.attach(ring)
+        for ring in rings { try loop.attach(ring) }
         // The command to run has been forked by now and keeps its own priority.
         apus_read_before_others()
-        var losses = LossReport(what: what, say: say)
+        var losses = sources.map { LossReport(what: $0.what, say: say) }
         loop.afterRound = { [output] in
             if let failure { throw failure }
             try output.flush()
-            losses.update(Losses(ring.counters))
+            for (index, ring) in rings.enumerated() { losses[index].update(Losses(ring.counters)) }
             afterRound()
         }
         try ready()
@@ -123,12 +148,12 @@ package final class Session {
         explain("ready: all probes are attached")
         try withoutActuallyEscaping(interval?.report ?? {}) { report in
             if let interval { try loop.schedule(seconds: interval.seconds, repeating: true, fire: report) }
-            try begin(object)
+            try begin(sources.map(\.object))
             let reason = try loop.run()
             loop.cancelTimers()
             links.detach()
             detach()
-            ring.drainAll()
+            for ring in rings { ring.drainAll() }
             if let failure { throw failure }
             if reason != .outputClosed {
                 try atEnd()
@@ -137,11 +162,13 @@ package final class Session {
         }
         loop.afterRound = {}
         launched?.end()
-        losses.finish(Losses(ring.counters, skipped: object.skippedRuns()))
+        for (index, source) in sources.enumerated() {
+            losses[index].finish(Losses(rings[index].counters, skipped: source.object.skippedRuns()))
+        }
     }
 
     /// Starts what bounds the run, and then the command.
-    private func begin(_ object: LoadedObject) throws {
+    private func begin(_ objects: [LoadedObject]) throws {
         if let seconds = common.duration { try loop.limit(seconds: seconds) }
         var watched = 0
         for process in filter.processes where try loop.watchTarget(process) { watched += 1 }
@@ -152,7 +179,11 @@ package final class Session {
             var failure: (any Error)?
             try launched.release {
                 prepare(launched.process)
-                do { try self.filter.addRunning(launched.process, object) } catch { failure = error }
+                do {
+                    for object in objects { try self.filter.addRunning(launched.process, object) }
+                } catch {
+                    failure = error
+                }
             }
             if let failure { throw failure }
         } else {

@@ -5,42 +5,12 @@ internal import Symbolization
 
 /// Stacks with what was measured under each, and all the ways to write them down.
 final class StackReport {
-    /// What stacks are added up by.
-    struct Key: Hashable {
-        let process: Int32
-        let thread: Int32
-        let comm: String
-        /// Leaf first.
-        let kernel: [UInt64]
-        let user: [UInt64]
-        var userEnd = StackEnd.unknown
-        /// Which of the process's programs it was, as the symbolizer has it; nil if that is not known.
-        var program: UInt64?
-        /// What else tells two entries apart: label and value.
-        var labels: [String: String] = [:]
-    }
-
-    /// How one command writes its stacks.
-    struct Style {
-        /// Behind the name of a stack's task in text: the thread's ID or the process's.
-        var showsThread = false
-        var offsets = false
-        var addresses = false
-        /// Marks kernel frames in folded stacks.
-        var annotate = false
-        var valueTypes: [Profile.ValueType]
-        /// The value that is printed, and what it is divided by.
-        var value = 0
-        var divisor: UInt64 = 1
-        var palette: FlameGraph.Palette = .cpu
-        var title: String
-    }
-
     private let options: StackOptions
     private let style: Style
     let symbolizer: Symbolizer
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
+    private var wakerLines: [Waker: [Frame]] = [:]
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
@@ -102,14 +72,15 @@ final class StackReport {
         symbolizer.observe(process: process)
     }
 
-    /// Follows what processes map from now on, where the kernel lets us, and tells an unwinder.
+    /// Follows what processes map from now on, where the kernel lets us, and tells unwinders.
     ///
     /// To be called before programs are attached: stacks are right from the first one on.
-    func serve(_ unwinder: StackUnwinder?, _ session: Session) throws {
+    func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
         guard !options.kernelOnly else { return }
         watch = try TaskWatch(session, feeding: symbolizer)
-        guard let unwinder else { return }
-        let feed = UnwinderFeed(unwinder, symbolizer, only: session.onlyProcesses)
+        let served = unwinders.compactMap { $0 }
+        guard !served.isEmpty else { return }
+        let feed = UnwinderFeed(served, symbolizer, only: session.onlyProcesses)
         self.feed = feed
         watch?.afterReading = feed.flush
         for process in session.livingProcesses { symbolizer.observe(process: process) }
@@ -135,7 +106,7 @@ final class StackReport {
             let share = Double(value) / Double(total) * 100
             session.explain("user stacks that end with \(name): \((share * 100).rounded() / 100) %")
         }
-        guard let unwinder = feed?.unwinder else { return }
+        guard let unwinder = feed?.unwinders.first else { return }
         let counts = unwinder.counts
         session.explain(
             "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
@@ -162,24 +133,40 @@ final class StackReport {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// Frames of a stack, leaf first, the kernel's before the user's; nil stands for the delimiter.
     private func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
-        var frames = kernelFrames(key.kernel)
-        for (index, address) in key.user.enumerated() {
+        let frames = frames(
+            kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, program: key.program)
+        lines[key] = frames
+        return frames
+    }
+
+    private func frames(_ waker: Waker) -> [Frame] {
+        if let known = wakerLines[waker] { return known }
+        let frames = frames(
+            kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process, program: nil)
+        wakerLines[waker] = frames
+        return frames
+    }
+
+    /// Frames of a stack, leaf first, the kernel's before the user's.
+    private func frames(
+        kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, program: UInt64?
+    ) -> [Frame] {
+        var frames = kernelFrames(kernel)
+        for (index, address) in user.enumerated() {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
             var found = symbolizer.frames(
-                user: address, process: key.process, isReturnAddress: index > 0, at: key.program)
+                user: address, process: process, isReturnAddress: index > 0, at: program)
             if index > 0, found[0].function == nil {
                 // A signal's handler returns to the beginning of a function, which has called nothing.
                 let exact = symbolizer.frames(
-                    user: address, process: key.process, isReturnAddress: false, at: key.program)
+                    user: address, process: process, isReturnAddress: false, at: program)
                 if exact[0].function != nil, exact[0].functionOffset == 0 { found = exact }
             }
             frames += shown(found)
         }
-        if let marker = key.userEnd.marker { frames.append(Frame(marker: marker)) }
-        lines[key] = frames
+        if let marker = end.marker { frames.append(Frame(marker: marker)) }
         return frames
     }
 
@@ -228,11 +215,13 @@ final class StackReport {
         let thread: Int32
         let comm: String
         let labels: [String: String]
+        let waker: String?
         let frames: [String]
     }
 
     private func look(_ key: Key) -> Look {
-        let frames = frames(key).map { frame in
+        let waker = key.waker.map { "\($0.process) \($0.thread) \($0.comm)" }
+        let frames = (frames(key) + (key.waker.map(frames) ?? [])).map { frame in
             let place =
                 style.addresses || frame.function == nil
                 ? frame.address : style.offsets ? frame.functionOffset : 0
@@ -240,7 +229,8 @@ final class StackReport {
                 "\(frame.function ?? "") \(frame.module ?? "") \(frame.file ?? ""):\(frame.line ?? 0) \(place)"
         }
         return Look(
-            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, frames: frames)
+            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, waker: waker,
+            frames: frames)
     }
 
     /// Entries that look different, by value, the largest last as in BCC's tools.
@@ -271,7 +261,7 @@ final class StackReport {
                 folded.value = style.value
                 folded.divisor = style.divisor
                 folded.annotate = style.annotate
-                folded.write(profile(), to: writer)
+                folded.write(profile(wakers: true), to: writer)
             }
         } else {
             for (key, values) in sorted {
@@ -285,17 +275,14 @@ final class StackReport {
     }
 
     private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        let frames = frames(key)
-        var crossed = false
-        for frame in frames {
-            if options.delimited, !crossed, frame.kind != .kernel, frames.first?.kind == .kernel {
-                writer.append("    --\n")
-                crossed = true
-            }
-            writer.append("    ")
-            writeFrame(frame, to: writer)
+        if let waker = key.waker {
+            writer.append("    waker:           ")
+            writer.appendEscaped("\(waker.comm) \(waker.thread)")
             writer.append("\n")
+            writeLines(frames(waker).reversed(), to: writer)
+            writer.append("    --               --\n")
         }
+        writeLines(frames(key), to: writer)
         for note in notes[key] ?? [] {
             writer.append("    ")
             writer.appendEscaped(note)
@@ -313,6 +300,18 @@ final class StackReport {
         writer.append("\n        ")
         writer.appendNumber(values[style.value] / style.divisor)
         writer.append("\n\n")
+    }
+
+    /// One frame a line, with -d a delimiter where the kernel was entered.
+    private func writeLines(_ frames: [Frame], to writer: ByteWriter) {
+        for (index, frame) in frames.enumerated() {
+            if options.delimited, index > 0, (frame.kind == .kernel) != (frames[index - 1].kind == .kernel) {
+                writer.append("    --\n")
+            }
+            writer.append("    ")
+            writeFrame(frame, to: writer)
+            writer.append("\n")
+        }
     }
 
     private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
@@ -353,12 +352,28 @@ final class StackReport {
             writer.append(":")
             writer.appendJSONString(label.value)
         }
-        writer.append(",\"frames\":[")
-        for (index, frame) in frames(key).lazy.filter({ $0.kind != .marker }).enumerated() {
-            if index > 0 { writer.append(",") }
-            frame.writeJSON(to: writer)
+        if let waker = key.waker {
+            writer.append(",\"waker\":{\"pid\":")
+            writer.appendNumber(Int64(waker.process))
+            writer.append(",\"tid\":")
+            writer.appendNumber(Int64(waker.thread))
+            writer.append(",\"comm\":")
+            writer.appendJSONString(waker.comm)
+            writer.append(",")
+            writeJSON(frames(waker), to: writer)
+            writer.append("}")
         }
-        writer.append("]")
+        if let notes = notes[key] {
+            // Not frames: nothing is known of them but their names.
+            writer.append(",\"proc_stack\":[")
+            for (index, note) in notes.enumerated() {
+                if index > 0 { writer.append(",") }
+                writer.appendJSONString(note)
+            }
+            writer.append("]")
+        }
+        writer.append(",")
+        writeJSON(frames(key), to: writer)
         if key.userEnd.isKnown {
             writer.append(",\"user_stack_end\":")
             writer.appendJSONString(key.userEnd.name)
@@ -368,8 +383,19 @@ final class StackReport {
         writer.append("}\n")
     }
 
-    /// The same for pictures and pprof.
-    private func profile() -> Profile {
+    private func writeJSON(_ frames: [Frame], to writer: ByteWriter) {
+        writer.append("\"frames\":[")
+        for (index, frame) in frames.lazy.filter({ $0.kind != .marker }).enumerated() {
+            if index > 0 { writer.append(",") }
+            frame.writeJSON(to: writer)
+        }
+        writer.append("]")
+    }
+
+    /// The same for folded stacks, pictures and pprof.
+    ///
+    /// - Parameter wakers: puts the waker's stack above the blocked one, its root on top.
+    private func profile(wakers: Bool) -> Profile {
         var profile = Profile(valueTypes: style.valueTypes)
         profile.period = period
         profile.timeNanoseconds = UInt64(max(0, began))
@@ -378,84 +404,46 @@ final class StackReport {
             var labels = [Profile.Label("process", key.comm), Profile.Label("pid", Int64(key.process))]
             if key.thread != key.process { labels.append(Profile.Label("thread", Int64(key.thread))) }
             labels += key.labels.sorted { $0.key < $1.key }.map { Profile.Label($0.key, $0.value) }
-            var stack: [Profile.Frame] = frames(key).reversed().map(\.forProfile)
-            if options.delimited, let kernel = stack.firstIndex(where: { $0.kind == .kernel }), kernel > 0 {
-                stack.insert(Profile.Frame(.marker, "-"), at: kernel)
+            if let waker = key.waker {
+                labels.append(Profile.Label("waker", waker.comm))
+                labels.append(Profile.Label("waker_tid", Int64(waker.thread)))
             }
+            var stack = delimited(frames(key).reversed())
             if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
+            if State(key) == .offCPU { stack = stack.offCPU(key.labels[OffCPUTrace.wait] ?? "") }
+            if wakers, let waker = key.waker {
+                stack = stack.woken(by: waker.comm, on: delimited(frames(waker)))
+            }
             profile.add(stack, values: values, labels: labels)
         }
         return profile
     }
 
+    /// With -d a delimiter where the kernel was entered.
+    private func delimited(_ frames: [Frame]) -> [Profile.Frame] {
+        var result = frames.map(\.forProfile)
+        guard options.delimited, let first = result.first?.kind,
+            let border = result.firstIndex(where: { ($0.kind == .kernel) != (first == .kernel) })
+        else { return result }
+        result.insert(Profile.Frame(.marker, "-"), at: border)
+        return result
+    }
+
     private func writeFiles() throws {
-        guard options.flameGraph != nil || options.pprof != nil else { return }
-        let profile = profile()
         if let path = options.flameGraph {
             var graph = FlameGraph.Options()
             graph.title = style.title
             graph.palette = style.palette
             graph.value = style.value
-            let picture = FlameGraph(profile, graph)
+            let picture = FlameGraph(profile(wakers: true), graph)
             try writeFile(path) {
                 path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
             }
         }
         if let path = options.pprof {
+            // A function that wakes is not called by the one that waits: there the waker is a label.
+            let profile = profile(wakers: false)
             try writeFile(path) { try profile.writePprof(to: $0, defaultValue: style.value) }
         }
-    }
-}
-
-/// Writes a file that the user asked for by name.
-func writeFile(_ path: String, _ body: (ByteWriter) throws -> Void) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
-        throw CommandFailure("cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
-    }
-    defer { close(descriptor) }
-    let output = Output(descriptor: descriptor)
-    try output.write(body)
-    try output.flush()
-}
-
-extension Frame {
-    var forProfile: Profile.Frame {
-        let kind: Profile.Frame.Kind =
-            switch self.kind {
-            case .kernel: .kernel
-            case .marker: .marker
-            case .jit where !isInlined: .jit
-            default: isInlined ? .inlined : .user
-            }
-        return Profile.Frame(
-            kind, function ?? "", module: module, buildID: buildID, moduleOffset: moduleOffset,
-            address: address,
-            file: file, line: line)
-    }
-
-    func writeJSON(to writer: ByteWriter) {
-        writer.append("{\"kind\":")
-        writer.appendJSONString(kind == .kernel ? "kernel" : kind == .jit ? "jit" : "user")
-        writer.append(",\"address\":")
-        writer.appendNumber(address)
-        let texts: [(StaticString, String?)] = [
-            ("function", function), ("module", module), ("build_id", buildID), ("file", file),
-        ]
-        for (key, text) in texts {
-            writer.append(",\"")
-            writer.append(key)
-            writer.append("\":")
-            if let text { writer.appendJSONString(text) } else { writer.append("null") }
-        }
-        writer.append(",\"offset\":")
-        writer.appendNumber(functionOffset)
-        writer.append(",\"module_offset\":")
-        writer.appendNumber(moduleOffset)
-        writer.append(",\"line\":")
-        if let line { writer.appendNumber(Int64(line)) } else { writer.append("null") }
-        writer.append(",\"inlined\":")
-        writer.append(isInlined ? "true" : "false")
-        writer.append("}")
     }
 }

@@ -203,17 +203,17 @@ private final class RuleStore {
     }
 }
 
-/// Brings what a symbolizer learns of processes to the unwinder, many changes at once: a process that starts maps one
+/// Brings what a symbolizer learns of processes to unwinders, many changes at once: a process that starts maps one
 /// file after the other.
 final class UnwinderFeed {
-    let unwinder: StackUnwinder
+    let unwinders: [StackUnwinder]
     private let symbolizer: Symbolizer
     private let only: Set<Int32>?
     private var changed: Set<Int32> = []
 
     /// - Parameter only: the processes that matter; nil for all.
-    init(_ unwinder: StackUnwinder, _ symbolizer: Symbolizer, only: Set<Int32>?) {
-        self.unwinder = unwinder
+    init(_ unwinders: [StackUnwinder], _ symbolizer: Symbolizer, only: Set<Int32>?) {
+        self.unwinders = unwinders
         self.symbolizer = symbolizer
         self.only = only
         symbolizer.codeChanged = { [unowned self] process in
@@ -224,10 +224,9 @@ final class UnwinderFeed {
     func flush() {
         guard !changed.isEmpty else { return }
         for process in changed {
-            if let code = symbolizer.code(of: process) {
-                unwinder.update(process, code)
-            } else {
-                unwinder.remove(process)
+            let code = symbolizer.code(of: process)
+            for unwinder in unwinders {
+                if let code { unwinder.update(process, code) } else { unwinder.remove(process) }
             }
         }
         changed = []

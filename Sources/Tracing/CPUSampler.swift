@@ -24,12 +24,15 @@ package final class CPUSampler {
     /// - Parameters:
     ///   - program: a program of type perf_event.
     ///   - only: the one CPU to sample; nil for all.
-    package init(_ object: LoadedObject, program: String, rate: SamplingRate, only: Int32?) throws(BPFError) {
+    ///   - byClock: counts nanoseconds even where cycles could be counted, which pass faster and slower.
+    package init(
+        _ object: LoadedObject, program: String, rate: SamplingRate, only: Int32?, byClock: Bool = false
+    ) throws(BPFError) {
         self.object = object
         self.program = program
         self.rate = rate
         self.only = only
-        countsCycles = Feature.hardwareCycles.isThere
+        countsCycles = !byClock && Feature.hardwareCycles.isThere
         try followCPUs()
         guard !links.isEmpty else { throw BPFError("sample a CPU that is not online", code: 0) }
     }

@@ -23,7 +23,7 @@ package final class EventLoop {
     private var timers: [Int32: Timer] = [:]
     private var targets: Set<Int32> = []
     private var readers: [Int32: () throws -> Void] = [:]
-    private var ring: EventRing?
+    private var rings: [EventRing] = []
     private var stopReason: StopReason?
 
     private struct Timer {
@@ -58,9 +58,9 @@ package final class EventLoop {
         }
     }
 
-    /// Reads this ring from now on.
+    /// Reads this ring, too, from now on.
     package func attach(_ ring: EventRing) throws(BPFError) {
-        self.ring = ring
+        rings.append(ring)
         // Edge-triggered: a ring that has data again, but wants no attention yet, must not cut the sleep short.
         try watch(ring.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue)
     }
@@ -126,7 +126,7 @@ package final class EventLoop {
     /// Runs until something ends it.
     package func run() throws -> StopReason {
         while true {
-            let busy = try readRing()
+            let busy = readRings()
             try afterRound()
             if let stopReason { return stopReason }
             try wait(milliseconds: busy ? 0 : sleepTime())
@@ -135,30 +135,31 @@ package final class EventLoop {
 
     private var batching = false
 
-    /// Reads one batch; true if there is more already.
-    private func readRing() throws -> Bool {
-        guard let ring else { return false }
-        ring.setConsumer(CONSUMER_AWAKE)
-        let count = ring.drain()
-        batching = count > 0
-        return count >= EventRing.batch
+    /// Reads one batch of each ring; true if there is more already.
+    private func readRings() -> Bool {
+        batching = false
+        var isMore = false
+        for ring in rings {
+            ring.setConsumer(CONSUMER_AWAKE)
+            let count = ring.drain()
+            batching = batching || count > 0
+            isMore = isMore || count >= EventRing.batch
+        }
+        return isMore
     }
 
     /// Tells the programs that we sleep, and for how long: -1 until they wake us.
     private func sleepTime() throws -> Int32 {
-        guard let ring else { return -1 }
         if batching {
-            ring.setConsumer(CONSUMER_BATCHING)
+            for ring in rings { ring.setConsumer(CONSUMER_BATCHING) }
             return Self.batchMilliseconds
         }
-        ring.setConsumer(CONSUMER_IDLE)
+        for ring in rings { ring.setConsumer(CONSUMER_IDLE) }
         // A record that was sent between the last look and the line above woke nobody.
-        if ring.drain() > 0 {
-            batching = true
-            try afterRound()
-            return Self.batchMilliseconds
-        }
-        return -1
+        guard rings.reduce(0, { $0 + $1.drain() }) > 0 else { return -1 }
+        batching = true
+        try afterRound()
+        return Self.batchMilliseconds
     }
 
     private func wait(milliseconds: Int32) throws {

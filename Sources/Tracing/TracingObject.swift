@@ -150,8 +150,7 @@ package final class LoadedObject {
     deinit { bpf_object__close(object) }
 
     /// Attaches every program that was loaded to the hook that its section names.
-    package func attachAll() throws(BPFError) -> Links {
-        var links = Links()
+    package func attachAll(to links: inout Links) throws(BPFError) {
         var program = bpf_object__next_program(object, nil)
         while let current = program {
             // Programs of perf events are attached to events that somebody has to open first.
@@ -161,7 +160,6 @@ package final class LoadedObject {
             }
             program = bpf_object__next_program(object, current)
         }
-        return links
     }
 
     package func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
@@ -225,6 +223,8 @@ extension LoadedObject {
 /// Attached programs. They are detached when this goes away, or with the process, however that ends.
 package struct Links: ~Copyable {
     private var links: [OpaquePointer] = []
+
+    package init() {}
 
     mutating func add(_ link: OpaquePointer) { links.append(link) }
 

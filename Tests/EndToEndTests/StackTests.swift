@@ -2,36 +2,6 @@
 import Foundation
 import Testing
 
-/// A stack of `--json`.
-private struct Stack: Decodable {
-    struct Frame: Decodable {
-        let kind: String
-        let function: String?
-        let module: String?
-    }
-
-    let pid: Int32
-    let tid: Int32
-    let comm: String
-    let samples: Int?
-    let offCpuNs: Int64?
-    let blocks: Int?
-    let wait: String?
-    let still: String?
-    let since: String?
-    let frames: [Frame]
-
-    func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
-
-    static func all(_ output: String) throws -> [Stack] {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try output.split(separator: "\n").filter { $0.hasPrefix("{") }.map {
-            try decoder.decode(Stack.self, from: Data($0.utf8))
-        }
-    }
-}
-
 extension EndToEnd {
     @Suite struct StackTests {
         private func run(_ words: [String], patience: TimeInterval = 60) throws -> Finished {

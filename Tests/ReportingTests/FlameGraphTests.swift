@@ -169,6 +169,21 @@ private func texts(_ layout: FlameLayout) -> [String] {
         expectSound(before, total: 80)
     }
 
+    @Test func theWholeMayChangeByMoreThanAnyPart() {
+        func profile(_ value: UInt64) -> Profile {
+            var profile = Profile()
+            for name in ["a", "b", "c"] { profile.add([Profile.Frame(.user, name)], values: [value]) }
+            return profile
+        }
+        let graph = FlameGraph(before: profile(1), after: profile(10))
+        let layout = FlameLayout(graph.tree, order: .name, minimumShare: 0)
+        let steps = layout.boxes.map {
+            layout.differenceStep($0, isAfter: true, largest: layout.largestDifference)
+        }
+        #expect(steps.first == FlamePalette.differenceSteps)
+        #expect(steps.allSatisfy { abs($0) <= FlamePalette.differenceSteps })
+    }
+
     @Test func equalProfilesAreWhite() {
         let graph = FlameGraph(before: Self.before, after: Self.before)
         let layout = FlameLayout(graph.tree, order: .name, minimumShare: 0)

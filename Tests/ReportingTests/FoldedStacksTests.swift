@@ -46,6 +46,17 @@ private let mixed: Profile = {
                 """)
     }
 
+    @Test func timeOffTheCPUIsToldApartFromTimeOnIt() {
+        let main = Frame(.user, "main")
+        var profile = Profile()
+        profile.add([main, Frame(.kernel, "schedule", address: 1)], values: [1])
+        profile.add([main, Frame(.offCPU, "schedule", address: 1), .offCPU("lock")], values: [2])
+        let text = folded(profile) { $0.annotate = true }
+        #expect(text == "main;schedule_[k] 1\nmain;schedule_[k];[off-CPU: lock] 2\n")
+        let again = read(text).profile
+        #expect(again[1].frames.map(\.kind) == [.user, .kernel, .offCPU])
+    }
+
     @Test func annotationsAndDelimiterAreThoseOfBCC() {
         let text = folded(mixed) {
             $0.annotate = true

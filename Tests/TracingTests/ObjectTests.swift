@@ -31,6 +31,7 @@ private let layouts: [String: Int] = [
     "profile_event": MemoryLayout<profile_event>.size,
     "offcputime_config": MemoryLayout<offcputime_config>.size,
     "block_key": MemoryLayout<block_key>.size,
+    "block_histogram_key": MemoryLayout<block_histogram_key>.size,
     "block_total": MemoryLayout<block_total>.size,
     "blocked_task": MemoryLayout<blocked_task>.size,
     "process_event": MemoryLayout<process_event>.size,

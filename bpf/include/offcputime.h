@@ -13,6 +13,8 @@ struct offcputime_config {
 	__u8 user_tasks_only;
 	__u8 kernel_tasks_only;
 	__u8 wakers; /* remember who woke it, and from where */
+	__u8 histograms; /* count how long blocks take, not how much they are by stack */
+	__u8 reserved[7];
 };
 
 /* One way of being off the CPU. Stacks are known by the hash of their addresses; 0 for none. */
@@ -29,6 +31,13 @@ struct block_key {
 	__u32 before; /* not 0: it was off the CPU when we came; a number that the reader knows it by */
 	char comm[TASK_COMM_BYTES];
 	char waker_comm[TASK_COMM_BYTES];
+};
+
+/* What blocks of one histogram have in common. */
+struct block_histogram_key {
+	__u64 kernel_stack; /* tells the reader what was waited for */
+	__u32 thread;
+	__u32 state;
 };
 
 struct block_total {

@@ -6,10 +6,15 @@
 
 #define HISTOGRAM_KEYS 1024
 
+/* What histograms are kept by; an object with keys of its own says so before. */
+#ifndef HISTOGRAM_KEY
+#define HISTOGRAM_KEY struct histogram_key
+#endif
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HISTOGRAM_KEYS);
-	__type(key, struct histogram_key);
+	__type(key, HISTOGRAM_KEY);
 	__type(value, struct histogram);
 } histograms SEC(".maps");
 
@@ -69,7 +74,7 @@ static __always_inline __u32 bucket_of(__u64 ns)
 }
 
 /* The histogram of a key, made if it is new; NULL if there is no room, which is counted. */
-static __always_inline struct histogram *histogram_of(struct histogram_key *key)
+static __always_inline struct histogram *histogram_of(HISTOGRAM_KEY *key)
 {
 	struct histogram *histogram = bpf_map_lookup_elem(&histograms, key), *empty;
 	__u32 zero = 0;

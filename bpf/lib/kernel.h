@@ -156,9 +156,18 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	struct uprobes_state uprobes_state;
 };
 
 struct linux_binprm {
@@ -174,18 +183,6 @@ struct thread_info {
 struct sched_entity {
 	__u64 sum_exec_runtime;
 	__u64 prev_sum_exec_runtime;
-};
-
-struct xol_area {
-	unsigned long vaddr;
-};
-
-struct uprobes_state {
-	struct xol_area *xol_area;
-};
-
-struct mm_struct {
-	struct uprobes_state uprobes_state;
 };
 
 struct return_instance {
@@ -208,7 +205,6 @@ struct task_struct {
 	__u64 start_time;
 	unsigned int flags;
 	void *stack;
-	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
