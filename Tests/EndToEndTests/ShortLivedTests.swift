@@ -2,31 +2,6 @@
 import Foundation
 import Testing
 
-/// A stack of `profile --json` or `offcputime --json`.
-private struct Stack: Decodable {
-    struct Frame: Decodable {
-        let kind: String
-        let address: UInt64
-        let function: String?
-        let module: String?
-    }
-
-    let pid: Int32
-    let comm: String
-    let samples: Int?
-    let frames: [Frame]
-
-    var user: [Frame] { frames.filter { $0.kind != "kernel" } }
-
-    static func all(_ output: String) throws -> [Stack] {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        return try output.split(separator: "\n").filter { $0.hasPrefix("{") }.map {
-            try decoder.decode(Stack.self, from: Data($0.utf8))
-        }
-    }
-}
-
 extension EndToEnd {
     /// Processes that are gone long before anybody names their frames, and mostly before anybody could look.
     @Suite struct ShortLivedTests {

@@ -5,6 +5,7 @@ import Foundation
 struct Stack: Decodable {
     struct Frame: Decodable {
         let kind: String
+        let address: UInt64
         let function: String?
         let module: String?
     }
@@ -32,6 +33,9 @@ struct Stack: Decodable {
     let since: String?
     let frames: [Frame]
     let waker: Waker?
+    let userStackEnd: String?
+
+    var user: [Frame] { frames.filter { $0.kind != "kernel" } }
 
     func has(_ function: String) -> Bool { frames.contains { $0.function == function } }
 
