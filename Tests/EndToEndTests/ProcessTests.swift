@@ -148,6 +148,13 @@ extension EndToEnd {
             #expect(found.rows.count == 501)
             #expect(Set(found.rows.map { $0.number("tid") }).count == 501)
             #expect(Set(found.rows.map { $0.number("pid") }).count == 1)
+            // 40 processes whose eight threads end at the same moment: none may hide another one.
+            for _ in 0..<10 {
+                let together = try JSONLines.of([
+                    "exitsnoop", "--json", "-T", "--follow", "--", try Harness.program("spawner"), "ends",
+                ])
+                #expect(together.rows.count == 51 + 40 * 7 + 2)
+            }
         }
     }
 }
