@@ -91,7 +91,23 @@ int task_ended(struct bpf_raw_tracepoint_args *ctx)
 	if (current_task_wanted(ids))
 		on_exit(task, ids, last);
 	/* The part of follow_exit, which would come too early. */
-	if (last)
+	if (last && !exitsnoop_config.threads)
+		bpf_map_delete_elem(&filter_processes, &process);
+	return 0;
+}
+
+/*
+ * By thread, even that is too early: another one, counted down before, may be on its way to the tracepoint. The first
+ * thread of a process is freed after all others.
+ */
+SEC("raw_tp/sched_process_free")
+int task_freed(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 process = BPF_CORE_READ(task, tgid);
+
+	/* It has no number in a PID namespace any more: there, numbers stay until the map is full, which is counted. */
+	if (!task_filter.pid_namespace && process == (__u32)BPF_CORE_READ(task, pid))
 		bpf_map_delete_elem(&filter_processes, &process);
 	return 0;
 }

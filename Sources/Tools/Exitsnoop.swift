@@ -46,6 +46,7 @@ package struct Exitsnoop: TracingCommand {
         object.setConstant("exitsnoop_config", to: config)
         // It would run first and forget the process whose end is to be shown: task_ended does its work.
         object.disable("follow_exit")
+        if !perThread { object.disable("task_freed") }
         let loaded = try session.load(object)
         let clock = RowClock(isUTC: display.utc)
         let columns = ExitColumns(display, perThread: perThread, clock: clock)

@@ -59,8 +59,10 @@ package struct Filetop: TracingCommand {
 
 /// How files are shown.
 package struct FileDisplay: ParsableArguments {
-    package enum Order: String, CaseIterable, ExpressibleByArgument {
+    package enum Order: String, CaseIterable, Sendable {
         case all, reads, writes, rbytes, wbytes, pid, comm, file
+
+        static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
     }
 
     @Flag(name: [.customShort("C"), .customLong("noclear")], help: "Do not clear the screen between prints.")
@@ -74,13 +76,22 @@ package struct FileDisplay: ParsableArguments {
 
     @Option(
         name: [.customShort("s", allowingJoined: true), .customLong("sort")],
-        help: ArgumentHelp("What comes first: the most of all four numbers together, or of one; or by name."))
+        help: ArgumentHelp(
+            "What comes first: \(Order.names) (all: the sum of the four numbers).", valueName: "column"),
+        transform: parseOrder)
     package var order: Order = .all
 
     @Flag(name: .customLong("bytes"), help: "Show bytes, not kilobytes.")
     package var bytes = false
 
     package init() {}
+}
+
+private func parseOrder(_ text: String) throws -> FileDisplay.Order {
+    guard let order = FileDisplay.Order(rawValue: text) else {
+        throw ValidationError("'\(escaped(text))' is no column to sort by: give \(FileDisplay.Order.names).")
+    }
+    return order
 }
 
 let filetopDiscussion = """

@@ -148,6 +148,17 @@ extension EndToEnd {
             #expect(found.rows.count == 501)
             #expect(Set(found.rows.map { $0.number("tid") }).count == 501)
             #expect(Set(found.rows.map { $0.number("pid") }).count == 1)
+            // 40 processes whose eight threads end at the same moment: none may hide another one.
+            // One of the others leaves a core dump where it runs.
+            let folder = try TemporaryFolder()
+            let program = try Harness.program("spawner")
+            for _ in 0..<10 {
+                let together = try JSONLines.of([
+                    "exitsnoop", "--json", "-T", "--follow", "--", "sh", "-c",
+                    "cd \(folder.path); exec \(program) ends",
+                ])
+                #expect(together.rows.count == 51 + 40 * 7 + 2)
+            }
         }
     }
 }
