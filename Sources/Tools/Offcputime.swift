@@ -144,6 +144,7 @@ package struct Offcputime: TracingCommand {
                 }
                 blocks.read(into: report)
                 try report.write(to: session.output, json: common.json)
+                session.explain(report.effort)
             })
     }
 }

@@ -162,6 +162,7 @@ package struct ProfileCommand: TracingCommand {
                 for line in counted.complaints { session.say(line) }
                 blocks?.read(into: report, labels: StackReport.State.offCPU.labels) { ns, _ in [ns, 0, ns] }
                 try report.write(to: session.output, json: common.json)
+                session.explain(report.effort)
             })
     }
 
