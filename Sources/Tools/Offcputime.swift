@@ -146,6 +146,7 @@ package struct Offcputime: TracingCommand {
                 blocks.read(into: report)
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
+                session.explain(report.effort)
             })
     }
 }

@@ -168,6 +168,7 @@ package struct ProfileCommand: TracingCommand {
                 blocks?.read(into: report, labels: StackReport.State.offCPU.labels) { ns, _ in [ns, 0, ns] }
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
+                session.explain(report.effort)
             })
     }
 

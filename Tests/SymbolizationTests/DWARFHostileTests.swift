@@ -7,7 +7,7 @@ import Testing
 
 /// Files made to cost much: what they cost is bounded.
 ///
-/// Large with APUS_FUZZ_SECONDS, which is for optimized builds.
+/// Large with APUS_FUZZ_SECONDS=20 or more, which is for optimized builds.
 @Suite(.serialized) struct DWARFHostileTests {
     private typealias Kind = (tag: UInt64, children: Bool, pairs: [(UInt64, UInt64)])
 

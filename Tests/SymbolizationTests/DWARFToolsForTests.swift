@@ -72,8 +72,8 @@ enum DWARFTools {
         ProcessInfo.processInfo.environment["APUS_FUZZ_SECONDS"].flatMap(Double.init) ?? 2
     }
 
-    /// Whether to run at length.
-    static var isThorough: Bool { ProcessInfo.processInfo.environment["APUS_FUZZ_SECONDS"] != nil }
+    /// Whether to run at length, which is for optimized builds.
+    static var isThorough: Bool { seconds >= 20 }
 
     static func now() -> Double { ProcessInfo.processInfo.systemUptime }
 }
