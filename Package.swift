@@ -28,6 +28,9 @@ let package = Package(
         .target(
             name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "CZstd", "Processes"],
             swiftSettings: swiftSettings),
+        // Where to put probes, and the allocators of a process.
+        .target(
+            name: "Probing", dependencies: ["Processes", "Symbolization"], swiftSettings: swiftSettings),
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
@@ -36,12 +39,14 @@ let package = Package(
         .target(
             name: "Tools",
             dependencies: [
-                "CBPFPrograms", "CSupport", "Processes", "Reporting", "Symbolization", "Tracing",
+                "CBPFPrograms", "CSupport", "Probing", "Processes", "Reporting", "Symbolization", "Tracing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ProbingTests", dependencies: ["Probing", "Symbolization"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
         .testTarget(

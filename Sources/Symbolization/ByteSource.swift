@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Bytes to be read at offsets: a file's, or some in memory.
-enum ByteSource {
+package enum ByteSource {
     case file(OpenFile)
     case memory([UInt8])
 
@@ -22,7 +22,7 @@ enum ByteSource {
     }
 
     /// At most `count` bytes, fewer at the end.
-    func bytes(at offset: UInt64, upTo count: Int) -> [UInt8] {
+    package func bytes(at offset: UInt64, upTo count: Int) -> [UInt8] {
         switch self {
         case .file(let file):
             [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

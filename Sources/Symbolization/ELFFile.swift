@@ -4,40 +4,40 @@
 ///
 /// Format: Tool Interface Standard ELF 1.2, System V gABI chapter 4 and 5. Everything in it is untrusted: what
 /// points outside the file is not there.
-struct ELFFile {
-    struct Section {
-        var name: UInt32
-        var type: UInt32
-        var flags: UInt64
-        var address: UInt64
-        var offset: UInt64
-        var size: UInt64
-        var link: UInt32
-        var info: UInt32
+package struct ELFFile {
+    package struct Section {
+        package var name: UInt32
+        package var type: UInt32
+        package var flags: UInt64
+        package var address: UInt64
+        package var offset: UInt64
+        package var size: UInt64
+        package var link: UInt32
+        package var info: UInt32
 
         /// Holds code: SHF_ALLOC and SHF_EXECINSTR.
         var isCode: Bool { flags & 0x6 == 0x6 }
     }
 
-    struct Segment {
-        var type: UInt32
-        var flags: UInt32
-        var offset: UInt64
-        var address: UInt64
-        var fileSize: UInt64
+    package struct Segment {
+        package var type: UInt32
+        package var flags: UInt32
+        package var offset: UInt64
+        package var address: UInt64
+        package var fileSize: UInt64
 
         /// PT_LOAD.
         var isLoaded: Bool { type == 1 }
         /// PF_X.
-        var isCode: Bool { isLoaded && flags & 1 != 0 }
+        package var isCode: Bool { isLoaded && flags & 1 != 0 }
     }
 
-    let source: ByteSource
-    let is64: Bool
+    package let source: ByteSource
+    package let is64: Bool
     /// ET_EXEC is 2, ET_DYN 3.
     let type: UInt16
-    let sections: [Section]
-    let segments: [Segment]
+    package let sections: [Section]
+    package let segments: [Segment]
     private let sectionNames: [UInt8]
 
     /// More than any linker writes; a header may claim 2^64.
@@ -45,7 +45,7 @@ struct ELFFile {
     private static let maximumSegments = 1 << 10
 
     /// Reads the headers; nil if this is no such file. Tables that are cut are taken as empty.
-    init?(_ source: ByteSource) {
+    package init?(_ source: ByteSource) {
         let head = source.bytes(at: 0, upTo: 64)
         guard head.starts(with: [0x7f, 0x45, 0x4c, 0x46]), head.count >= 52, head[5] == 1,
             head[4] == 1 || head[4] == 2
@@ -96,11 +96,11 @@ struct ELFFile {
     }
 
     /// A section's bytes; nil if they are not all in the file or more than `limit`.
-    func contents(of section: Section, limit: Int) -> [UInt8]? {
+    package func contents(of section: Section, limit: Int) -> [UInt8]? {
         Self.contents(of: section, in: source, limit: limit)
     }
 
-    func section(named name: String) -> Section? {
+    package func section(named name: String) -> Section? {
         sections.first { sectionNames.string(at: Int($0.name)).elementsEqual(name.utf8) }
     }
 

@@ -3,9 +3,14 @@ internal import CSymbolization
 internal import Glibc
 
 /// What tells a file from all others that exist at the same time.
-struct FileIdentity: Hashable {
-    var device: UInt64
-    var inode: UInt64
+package struct FileIdentity: Hashable {
+    package var device: UInt64
+    package var inode: UInt64
+
+    package init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
 }
 
 /// What tells a version of a file from another.
@@ -18,13 +23,13 @@ struct FileStamp: Equatable {
 /// A regular file, open for reading at offsets, closed with the last reference.
 ///
 /// It is never mapped: a file that somebody cuts meanwhile then gives short reads, not SIGBUS.
-final class OpenFile {
-    let descriptor: Int32
-    let identity: FileIdentity
+package final class OpenFile {
+    package let descriptor: Int32
+    package let identity: FileIdentity
     let owner: UInt32
 
     /// Opens a path of our own root; nil if it cannot be opened or is no regular file.
-    convenience init?(path: String) {
+    package convenience init?(path: String) {
         self.init(root: AT_FDCWD, path: path)
     }
 

@@ -39,6 +39,9 @@ package final class Session {
         if common.verbose { say(message) }
     }
 
+    /// Lets the launched command go, for commands that have something to do as it begins.
+    var atLaunch: ((LaunchedCommand) throws -> Void)?
+
     /// The command that was launched to be traced.
     var launchedProcess: Int32? { launched?.process }
 
@@ -143,7 +146,9 @@ package final class Session {
         for thread in filter.threads
         where try loop.watchTarget(thread, of: filter.processOfThread[thread]) { watched += 1 }
         output.shouldEnd = { [loop] in loop.endIsPending }
-        try launched?.release()
+        if let launched {
+            if let atLaunch { try atLaunch(launched) } else { try launched.release() }
+        }
         let chosen = filter.processes.count + filter.threads.count
         if chosen > 0 && watched == 0 { loop.stop() }
     }

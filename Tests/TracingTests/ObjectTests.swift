@@ -23,6 +23,13 @@ private let layouts: [String: Int] = [
     "blocked_task": MemoryLayout<blocked_task>.size,
     "process_event": MemoryLayout<process_event>.size,
     "stack_trace": MemoryLayout<stack_trace>.size,
+    "memleak_config": MemoryLayout<memleak_config>.size,
+    "memleak_state": MemoryLayout<memleak_state>.size,
+    "memleak_event": MemoryLayout<memleak_event>.size,
+    "sample_distances": MemoryLayout<sample_distances>.size,
+    "live_block": MemoryLayout<live_block>.size,
+    "stack_total": MemoryLayout<stack_total>.size,
+    "allocator_thread": MemoryLayout<allocator_thread>.size,
 ]
 
 /// Variables that are plain numbers.

@@ -22,9 +22,14 @@ struct {
 /* Where a stack is taken, by who takes it: one program may interrupt another. */
 enum { STACK_SLOT_SWITCH, STACK_SLOT_WAKER, STACK_SLOTS };
 
+/* For programs that are not alone on their CPU while they run: they choose among several. */
+#ifndef EXTRA_STACK_SLOTS
+#define EXTRA_STACK_SLOTS 0
+#endif
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STACK_SLOTS);
+	__uint(max_entries, STACK_SLOTS + EXTRA_STACK_SLOTS);
 	__type(key, __u32);
 	__type(value, struct stack_trace);
 } stack_scratch SEC(".maps");
