@@ -15,11 +15,14 @@
 #define THREADS 65536
 #define TOTALS_DEFAULT 16384
 #define SCRATCH_SLOTS EXTRA_STACK_SLOTS
+#define SIGSTOP 19
 #define IGNORE_RETURN 1 /* of a session: this call's return is of no interest */
 
 const volatile struct memleak_config memleak_config;
 const volatile struct sample_distances sample_distances;
 struct memleak_state memleak_state;
+/* Types that only pass through the ring appear in BTF if something refers to them. */
+const struct memleak_event *memleak_event_type;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -456,6 +459,9 @@ int program_executed(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (bpf_get_current_pid_tgid() >> 32 != memleak_config.process)
 		return 0;
+	/* The first one of a command that we have started is watched from outside. */
+	if (memleak_config.stop_at_exec && memleak_state.generation)
+		bpf_send_signal(SIGSTOP);
 	__sync_fetch_and_add(&memleak_state.generation, 1);
 	report_call(MEMLEAK_EXECUTED, 0, 0, 0);
 	return 0;

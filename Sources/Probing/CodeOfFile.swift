@@ -51,7 +51,8 @@ struct CodeOfFile {
             while done < min(segment.fileSize, Self.mostBytes) {
                 // Overlapping, so that no jump is cut.
                 let bytes = elf.source.bytes(
-                    at: segment.offset &+ done, upTo: min(perRead + 5, Int(clamping: segment.fileSize - done)))
+                    at: segment.offset &+ done, upTo: min(perRead + 5, Int(clamping: segment.fileSize - done))
+                )
                 guard bytes.count > 5 else { break }
                 Self.targets(bytes, at: segment.address &+ done, low..<high) { target in
                     for range in ranges where range.contains(target) { found.insert(range.lowerBound) }

@@ -76,7 +76,7 @@ final class AllocatorProbes {
         let found = finder.look()
         for found in found {
             // One that calls another: whatever it does may be nested.
-            try attach(found, mayCallAnother: found.allocator.functions.count > 0 && !attached.isEmpty)
+            try attach(found, mayCallAnother: !attached.isEmpty)
         }
         return !found.isEmpty
     }
@@ -93,12 +93,6 @@ final class AllocatorProbes {
     private func attach(_ found: FoundAllocator, mayCallAnother: Bool) throws(BPFError) {
         let file = AttachedFile()
         let functions = found.allocator.functions
-        for function in functions {
-            explain(
-                "\(escaped(found.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
-                    + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
-                    + (function.isEmulated ? "" : ", which the kernel has to single-step"))
-        }
         switch way {
         case .session:
             let points = functions.map { function in
@@ -126,6 +120,12 @@ final class AllocatorProbes {
                         try object.attach(
                             program, toFile: found.file.descriptor, [point], process: process)))
             }
+        }
+        for function in functions {
+            explain(
+                "\(escaped(found.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
+                    + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
+                    + (function.isEmulated ? "" : ", which the kernel has to single-step"))
         }
         attached.append(file)
         self.functions += functions.count

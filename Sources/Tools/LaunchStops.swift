@@ -15,8 +15,19 @@ struct LaunchStops {
     init(_ launched: LaunchedCommand, release: () throws -> Void) throws {
         process = launched.process
         isPermitted = apus_start_stops(process) == 0
+        firstStop = APUS_STOP_EXECUTED
         try release()
     }
+
+    /// A process that has executed another program, and got SIGSTOP before its first instruction.
+    init(stopped process: Int32) {
+        self.process = process
+        isPermitted = apus_start_stops(process) == 0
+        firstStop = APUS_STOP_OTHER
+        kill(process, SIGCONT)
+    }
+
+    private let firstStop: apus_stop
 
     /// Whether we may stop it at all.
     let isPermitted: Bool
@@ -28,7 +39,7 @@ struct LaunchStops {
         guard isPermitted else { return }
         defer { apus_end_stops(process) }
         var instruction: UInt = 0
-        guard wait(first: true, &instruction) == APUS_STOP_EXECUTED else { return }
+        guard wait(first: true, &instruction) == firstStop else { return }
         let isFound = try look()
         // musl's libc is the loader; a static program has none.
         guard !isFound, let loader = loader() else { return }

@@ -84,7 +84,8 @@ package struct Memleak: TracingCommand {
     @Option(
         name: [.customShort("O", allowingJoined: true), .customLong("obj")],
         help: ArgumentHelp(
-            "Look for the allocator in this file only: a path, its last part, or c for libc.", valueName: "file"))
+            "Look for the allocator in this file only: a path, its last part, or c for libc.",
+            valueName: "file"))
     package var object: String?
 
     @Option(
@@ -162,7 +163,9 @@ package struct Memleak: TracingCommand {
         guard sampleRate == 1 || sampleBytes == nil else {
             throw ValidationError("-s and --sample-bytes exclude each other: give one of them.")
         }
-        guard !percpu || chosen == 0 else { throw ValidationError("-P is for the kernel: leave -p and the command out.") }
+        guard !percpu || chosen == 0 else {
+            throw ValidationError("-P is for the kernel: leave -p and the command out.")
+        }
         guard chosen == 1 || (object == nil && prefix == nil && !temporary) else {
             throw ValidationError("-O, -S and --temporary are for processes: give -p or a command.")
         }
@@ -264,7 +267,8 @@ func parseWords(_ text: String) throws -> [String] {
     }
     if let word { words.append(word) }
     guard quote == nil, !isEscaped, !words.isEmpty, words[0] != "" else {
-        throw ValidationError("'\(escaped(text))' is no command: a name is missing, or the end of a quotation.")
+        throw ValidationError(
+            "'\(escaped(text))' is no command: a name is missing, or the end of a quotation.")
     }
     return words
 }

@@ -317,7 +317,9 @@ final class MemleakReport {
             graph.title = isEstimate ? "Memory in use (estimated)" : "Memory in use"
             graph.value = 3
             let picture = FlameGraph(profile, graph)
-            try writeFile(path) { path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0) }
+            try writeFile(path) {
+                path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
+            }
         }
         if let path = options.pictures.pprof {
             try writeFile(path) { try profile.writePprof(to: $0, defaultValue: 3) }

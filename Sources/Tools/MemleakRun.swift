@@ -16,6 +16,7 @@ final class MemleakRun {
     private let report: MemleakReport
     private var probes: AllocatorProbes?
     private var reports = 0
+    private var executions = 0
     private var marks: UInt32 = 0
     /// Blocks that are older do not count; nanoseconds of the monotonic clock.
     private var beginning: UInt64 = 0
@@ -35,7 +36,8 @@ final class MemleakRun {
     func run() throws {
         guard process == nil || session.chosenTasks != nil else {
             throw CommandFailure(
-                "processes cannot be traced from inside a PID namespace: run it where the host's IDs are seen")
+                "processes cannot be traced from inside a PID namespace: run it where the host's IDs are seen"
+            )
         }
         let object = try session.open("memleak")
         try configure(object)
@@ -85,7 +87,8 @@ final class MemleakRun {
         try object.resize("threads", to: 1)
         let types = try session.kernelTypes()
         let general = [
-            "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree", "kmem_cache_free",
+            "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
+            "kmem_cache_free",
             "mm_page_alloc", "mm_page_free",
         ]
         let percpu = ["percpu_alloc_percpu", "percpu_free_percpu"]
@@ -105,9 +108,10 @@ final class MemleakRun {
         config.least_bytes = options.least
         config.most_bytes = options.most ?? UInt64.max
         config.sample_bytes = options.sampleBytes ?? 0
-        config.sample_below = options.sampleRate > 1 ? UInt32((UInt64(1) << 32) / UInt64(options.sampleRate)) : 0
+        config.sample_below =
+            options.sampleRate > 1 ? UInt32((UInt64(1) << 32) / UInt64(options.sampleRate)) : 0
         config.process = UInt32(process ?? 0)
-        config.session = way == .session ? 1 : 0
+        config.stop_at_exec = session.launchedProcess != nil ? 1 : 0
         config.totals = wantsTotals ? 1 : 0
         config.trace = options.traceCalls ? 1 : 0
         guard process == nil else { return config }
@@ -144,13 +148,16 @@ final class MemleakRun {
         if !stops.isPermitted {
             session.say("the command cannot be stopped as it begins: its first allocations may be missing")
         }
-        try stops.run { [self] in
-            guard try probes?.look() == true else { return false }
-            report.observe()
-            return true
-        }
+        try stops.run { [self] in try lookAtNewFiles() }
         report.observe()
         try lookAgain()
+    }
+
+    /// Whether there are allocators that were not there before.
+    private func lookAtNewFiles() throws -> Bool {
+        guard try probes?.look() == true else { return false }
+        report.observe()
+        return true
     }
 
     private func nothingFound(_ process: Int32, _ probes: AllocatorProbes) -> CommandFailure {
@@ -184,7 +191,12 @@ final class MemleakRun {
         let event = bytes.unsafeLoadUnaligned(as: memleak_event.self)
         if event.kind == MEMLEAK_EXECUTED.rawValue {
             // Probes on files that were mapped before hold for the new program as well.
-            if try probes?.look() == true { report.observe() }
+            executions += 1
+            if executions > 1, let launched = session.launchedProcess {
+                try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
+            }
+            _ = try lookAtNewFiles()
+            report.observe()
             return
         }
         try report.write(event, to: session.output)
@@ -219,6 +231,8 @@ final class MemleakRun {
 
     private func write(_ loaded: LoadedObject, isLast: Bool) throws {
         guard !isComplete else { return }
+        // Nothing to probe is not the same as nothing left.
+        if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
         noteMarks()
         if !isLast { report.observe() }
         // What a program has not freed when it ends it will not free any more.
@@ -234,7 +248,9 @@ final class MemleakRun {
     }
 
     private func sayLosses(_ loaded: LoadedObject) {
-        guard let state = try? loaded.sharedVariable("memleak_state", as: memleak_state.self).value else { return }
+        guard let state = try? loaded.sharedVariable("memleak_state", as: memleak_state.self).value else {
+            return
+        }
         if state.lost_blocks > 0 {
             session.say(
                 "\(state.lost_blocks) blocks were not remembered because there were too many: use a larger "
@@ -265,7 +281,8 @@ enum SampleDistances {
         var table = sample_distances()
         withUnsafeMutableBytes(of: &table) { bytes in
             for (index, distance) in distances.enumerated() {
-                bytes.storeBytes(of: UInt32((distance * 65_536).rounded()), toByteOffset: 4 * index, as: UInt32.self)
+                bytes.storeBytes(
+                    of: UInt32((distance * 65_536).rounded()), toByteOffset: 4 * index, as: UInt32.self)
             }
         }
         return table

@@ -81,7 +81,8 @@ package enum Feature: String, CaseIterable, Sendable {
         case .functionEntry: Self.tracing("bpf_fentry_test1", apus_btf_kind_func, BPF_TRACE_FENTRY)
         case .kprobes: Self.exists("/sys/bus/event_source/devices/kprobe")
         case .uprobes: Self.exists("/sys/bus/event_source/devices/uprobe")
-        case .userProbeCookies: Self.asked(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nil))
+        case .userProbeCookies:
+            Self.asked(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nil))
         case .userProbesInOne: UserProbes.canLink(.many)
         case .userProbeSessions: UserProbes.canLink(.session)
         case .softwareClock:

@@ -7,7 +7,8 @@ import Testing
 /// What objdump says of a library of this machine.
 private struct Disassembly {
     /// Addresses of instructions, and their bytes, by function.
-    private(set) var functions: [(name: String, instructions: [(address: UInt64, bytes: [UInt8], text: String)])] = []
+    private(set) var functions:
+        [(name: String, instructions: [(address: UInt64, bytes: [UInt8], text: String)])] = []
 
     static let library: String? = [
         "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6",
@@ -29,7 +30,9 @@ private struct Disassembly {
     /// "0000000000098ef0 <free>:" and "   98ef0:\t48 85 ff   \ttest   %rdi,%rdi"
     private mutating func read(_ line: Data) {
         guard line.first == UInt8(ascii: " ") else {
-            guard line.last == UInt8(ascii: ":"), let open = line.firstIndex(of: UInt8(ascii: "<")) else { return }
+            guard line.last == UInt8(ascii: ":"), let open = line.firstIndex(of: UInt8(ascii: "<")) else {
+                return
+            }
             functions.append((String(decoding: line[(open + 1)..<(line.endIndex - 2)], as: UTF8.self), []))
             return
         }
@@ -58,11 +61,14 @@ struct DisassemblerTests {
         for function in disassembly.functions {
             for (address, bytes, text) in function.instructions where !text.contains("(bad)") {
                 // objdump prints prefixes that have no effect as instructions of their own.
-                if bytes.allSatisfy({ $0 & 0xf0 == 0x40 || $0 == 0x66 || $0 == 0xf3 || $0 == 0xf2 }) { continue }
+                if bytes.allSatisfy({ $0 & 0xf0 == 0x40 || $0 == 0x66 || $0 == 0xf3 || $0 == 0xf2 }) {
+                    continue
+                }
                 compared += 1
                 let found = Instruction(bytes[...], at: 0)
                 if found?.length != bytes.count {
-                    wrong.append("\(String(address, radix: 16)) \(text): \(found?.length ?? 0) of \(bytes.count)")
+                    wrong.append(
+                        "\(String(address, radix: 16)) \(text): \(found?.length ?? 0) of \(bytes.count)")
                     continue
                 }
                 switch found?.flow {

@@ -51,7 +51,9 @@ NOINLINE void *leak_realloc(void)
 	block[0] = 1;
 	larger = realloc(block, 10000);
 	larger[9999] = 1;
-	return realloc(larger, 203); /* in place */
+	block = realloc(larger, 203); /* in place */
+	block[0] = 1;
+	return block;
 }
 
 NOINLINE void *leak_reallocarray(void)
@@ -59,7 +61,9 @@ NOINLINE void *leak_reallocarray(void)
 	char *block = reallocarray(NULL, 3, 5);
 
 	block[0] = 1;
-	return reallocarray(block, 11, 29);
+	block = reallocarray(block, 11, 29);
+	block[0] = 1;
+	return block;
 }
 
 NOINLINE void *leak_posix_memalign(void)
@@ -181,7 +185,8 @@ int main(int argc, char **argv)
 	release = argc > 3 && !strcmp(argv[3], "free");
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer)); /* or stdio allocates one */
 	if (waits) {
-		write(1, "ready\n", 6);
+		if (write(1, "ready\n", 6) != 6)
+			return 1;
 		wait_for_line();
 	}
 	for (int i = 1; i < threads; i++)

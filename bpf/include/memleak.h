@@ -30,14 +30,13 @@ struct memleak_config {
 	__u64 sample_bytes; /* mean distance of samples in bytes; 0: no such sampling */
 	__u32 sample_below; /* of 2^32 calls so many are looked at; 0: all */
 	__u32 process; /* the one that is traced; 0: the kernel */
-	__u8 session; /* entries decide whether there will be a return */
 	__u8 totals; /* also add up what was allocated and freed, by stack */
 	__u8 trace; /* a record for each call */
 	__u8 cache_objects_have_cache; /* kmem_cache_alloc names the cache (Linux 6.1) */
 	__u8 kmalloc_names_cache; /* kmalloc has it between address and size (5.19, 6.0) */
 	__u8 percpu_has_caller; /* percpu_alloc_percpu begins with the caller (5.18) */
-	__u8 mappings; /* of user memory: mmap, munmap, mremap, brk */
-	__u8 reserved;
+	__u8 stop_at_exec; /* the process stops when it executes a program: it is ours */
+	__u8 reserved[2];
 };
 
 /* A block that is allocated and not freed. */
@@ -84,9 +83,6 @@ enum memleak_event_kind {
 	MEMLEAK_ALLOCATED = 1,
 	MEMLEAK_FREED = 2,
 	MEMLEAK_EXECUTED = 3,
-	MEMLEAK_MAPPED = 4,
-	MEMLEAK_UNMAPPED = 5,
-	MEMLEAK_BROKEN = 6, /* brk: address is the new end */
 };
 
 struct memleak_event {
