@@ -487,10 +487,16 @@ static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 byt
 
 static __always_inline int kmalloc_called(struct bpf_raw_tracepoint_args *ctx)
 {
-	/* Linux 5.19, commit 11e9734bcb6a ("mm/slab_common: unify NUMA and UMA version of tracepoints") undid it. */
-	__u64 bytes = memleak_config.kmalloc_names_cache ? ctx->args[4] : ctx->args[3];
+	/*
+	 * Linux 5.19 put the cache before the sizes, 6.1 took it out again (commit 11e9734bcb6a, "mm/slab_common:
+	 * unify NUMA and UMA version of tracepoints"). Both are read: verifiers refuse a computed place in ctx.
+	 */
+	__u64 bytes = ctx->args[3], behind_cache = ctx->args[4];
 
-	kernel_allocated(ctx, ctx->args[1], bytes);
+	barrier_var(bytes);
+	barrier_var(behind_cache);
+	kernel_allocated(ctx, ctx->args[1],
+			 memleak_config.kmalloc_names_cache ? behind_cache : bytes);
 	return 0;
 }
 
@@ -557,13 +563,18 @@ int mm_page_free(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* Since Linux 5.18 it begins with the caller, and says how much it has taken. */
 SEC("raw_tp/percpu_alloc_percpu")
 int percpu_alloc_percpu(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (memleak_config.percpu_has_caller)
-		kernel_allocated(ctx, ctx->args[7], ctx->args[8]);
-	else
-		kernel_allocated(ctx, ctx->args[6], ctx->args[2]);
+	kernel_allocated(ctx, ctx->args[7], ctx->args[8]);
+	return 0;
+}
+
+SEC("raw_tp/percpu_alloc_percpu")
+int percpu_alloc_before_5_18(struct bpf_raw_tracepoint_args *ctx)
+{
+	kernel_allocated(ctx, ctx->args[6], ctx->args[2]);
 	return 0;
 }
 

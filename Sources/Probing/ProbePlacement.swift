@@ -23,7 +23,7 @@ package struct ProbePlacement: Equatable, Sendable {
 
     /// - Parameter code: the whole function.
     package init(_ code: ArraySlice<UInt8>) {
-        var flow = FunctionFlow(code.prefix(Self.functionLimit))
+        let flow = FunctionFlow(code.prefix(Self.functionLimit))
         targets = flow.exits
         callsIndirectly = flow.hasIndirectCalls || flow.hasIndirectJumps || !flow.isDecoded
         let candidate = Self.candidate(code)

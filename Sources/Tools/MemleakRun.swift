@@ -72,7 +72,7 @@ final class MemleakRun {
             for program in [
                 "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
                 "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
-                "percpu_free_percpu",
+                "percpu_alloc_before_5_18", "percpu_free_percpu",
             ] { object.disable(program) }
         } else {
             try chooseKernelPrograms(object)
@@ -91,12 +91,15 @@ final class MemleakRun {
             "kmem_cache_free",
             "mm_page_alloc", "mm_page_free",
         ]
-        let percpu = ["percpu_alloc_percpu", "percpu_free_percpu"]
+        let percpu = ["percpu_alloc_percpu", "percpu_alloc_before_5_18", "percpu_free_percpu"]
         for program in options.percpu ? general : percpu { object.disable(program) }
-        // The variants for nodes were merged with the others in 6.1.
-        for program in options.percpu ? percpu : general where types.tracepointArguments(program) == nil {
-            object.disable(program)
+        guard !options.percpu else {
+            let isNew = types.tracepointArguments("percpu_alloc_percpu") ?? 0 >= 10
+            object.disable(isNew ? "percpu_alloc_before_5_18" : "percpu_alloc_percpu")
+            return
         }
+        // The variants for nodes were merged with the others in 6.1.
+        for program in general where types.tracepointArguments(program) == nil { object.disable(program) }
     }
 
     private var wantsTotals: Bool {
@@ -119,7 +122,6 @@ final class MemleakRun {
         let hasOwnEvent = types.hasStruct("trace_event_raw_kmem_cache_alloc")
         config.cache_objects_have_cache = hasOwnEvent ? 1 : 0
         config.kmalloc_names_cache = !hasOwnEvent && types.tracepointArguments("kmalloc") == 6 ? 1 : 0
-        config.percpu_has_caller = types.tracepointArguments("percpu_alloc_percpu") ?? 0 >= 10 ? 1 : 0
         return config
     }
 

@@ -34,9 +34,8 @@ struct memleak_config {
 	__u8 trace; /* a record for each call */
 	__u8 cache_objects_have_cache; /* kmem_cache_alloc names the cache (Linux 6.1) */
 	__u8 kmalloc_names_cache; /* kmalloc has it between address and size (5.19, 6.0) */
-	__u8 percpu_has_caller; /* percpu_alloc_percpu begins with the caller (5.18) */
 	__u8 stop_at_exec; /* the process stops when it executes a program: it is ours */
-	__u8 reserved[2];
+	__u8 reserved[3];
 };
 
 /* A block that is allocated and not freed. */
