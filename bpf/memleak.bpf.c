@@ -16,6 +16,7 @@
 #define TOTALS_DEFAULT 16384
 #define SCRATCH_SLOTS EXTRA_STACK_SLOTS
 #define SIGSTOP 19
+#define IMPOSSIBLE_BYTES (1ull << 46)
 #define IGNORE_RETURN 1 /* of a session: this call's return is of no interest */
 
 const volatile struct memleak_config memleak_config;
@@ -280,13 +281,19 @@ static __always_inline bool take_out(struct allocator_thread *state, __u64 addre
 	return true;
 }
 
-/* Whether a thread's call is made by the one that is under way. */
+/*
+ * Whether a thread's call is made by the one that is under way: its return
+ * address is still that of the trampoline, which begins a page. An exception
+ * may have left the call without a return that we saw.
+ */
 static __always_inline bool is_nested(struct allocator_thread *state, __u64 sp)
 {
-	if (!state->sp)
+	__u64 return_address = 0;
+
+	if (!state->sp || sp > state->sp)
 		return false;
-	/* An equal one: the outer function has jumped here, or its return was never seen. */
-	return sp < state->sp || (sp == state->sp && state->call & CALL_NESTS);
+	bpf_probe_read_user(&return_address, sizeof(return_address), (void *)state->sp);
+	return return_address && !(return_address & 4095);
 }
 
 static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool always_returns)
@@ -301,6 +308,9 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 		return IGNORE_RETURN;
 	}
 	bytes = requested_bytes(ctx, call);
+	/* No address space has room for that. operator new throws, which a changed return address would not survive. */
+	if (bytes >= IMPOSSIBLE_BYTES)
+		return IGNORE_RETURN;
 	wanted = size_wanted(bytes);
 	/* Even one that does not count has to be known, so that those that it makes do not count. */
 	needed = wanted || always_returns || cookie & CALL_NESTS;
@@ -310,9 +320,7 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 	state = thread_state(thread);
 	if (!state || is_nested(state, sp))
 		return IGNORE_RETURN;
-	/* With the same sp it is what the outer function has jumped to, and the block is out already. */
-	if (state->sp != sp)
-		state->released = 0;
+	state->released = 0;
 	state->sp = 0;
 	if (resizes && !take_out(state, CALL_ARGUMENT_1(ctx)) && !needed)
 		return IGNORE_RETURN;
@@ -357,12 +365,7 @@ static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_
 		if (memleak_config.totals)
 			total_freed(&state->released_block, false);
 	}
-	if (!address) {
-		if (state->bytes)
-			__sync_fetch_and_add(&memleak_state.failed, 1);
-		return;
-	}
-	if (state->unwanted)
+	if (!address || state->unwanted)
 		return;
 	block.bytes = state->bytes;
 	block.stack = take_user_stack_here(ctx);

@@ -302,7 +302,9 @@ let memleakDiscussion = """
 
     LIMITS: User stacks follow frame pointers: code built without them shows its innermost frame and perhaps wrong \
     ones behind it. Blocks that were allocated before the start are not known. Pools inside a program, and memory \
-    that it takes from the kernel directly, are not seen. 32-bit programs are not supported.
+    that it takes from the kernel directly, are not seen. 32-bit programs are not supported. An \
+    operator new of an allocator's own (jemalloc, tcmalloc, mimalloc) that throws while it is traced ends the \
+    program, unless it was asked for more than there can be: a changed return address stops the exception.
 
     COMPATIBILITY: The options of BCC's memleak and of libbpf-tools' are there; where they differ it is BCC's \
     meaning. Nested calls, such as of malloc in a library's own wrapper, count once. Memory mappings (mmap) do not \

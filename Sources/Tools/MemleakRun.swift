@@ -157,9 +157,9 @@ final class MemleakRun {
 
     /// Whether there are allocators that were not there before.
     private func lookAtNewFiles() throws -> Bool {
-        guard try probes?.look() == true else { return false }
+        let isNew = try probes?.look() == true
         report.observe()
-        return true
+        return isNew
     }
 
     private func nothingFound(_ process: Int32, _ probes: AllocatorProbes) -> CommandFailure {
@@ -198,7 +198,6 @@ final class MemleakRun {
                 try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
             }
             _ = try lookAtNewFiles()
-            report.observe()
             return
         }
         try report.write(event, to: session.output)

@@ -73,7 +73,6 @@ struct allocator_thread {
 struct memleak_state {
 	__u64 lost_blocks; /* not remembered: the map was full */
 	__u64 lost_threads;
-	__u64 failed; /* allocations that failed */
 	__u32 generation; /* counts the programs that the process has executed */
 	__u32 reserved;
 };
