@@ -250,17 +250,24 @@ static __always_inline struct allocator_thread *thread_state(__u32 thread)
 
 static __always_inline __u64 requested_bytes(struct pt_regs *ctx, __u32 call)
 {
+	__u64 first = CALL_ARGUMENT_1(ctx), second = CALL_ARGUMENT_2(ctx),
+	      third = CALL_ARGUMENT_3(ctx);
+
+	/* Or the compiler would choose a place in ctx, and verifiers before 6.x refuse that. */
+	barrier_var(first);
+	barrier_var(second);
+	barrier_var(third);
 	switch (call) {
 	case CALL_ALLOCATE:
-		return CALL_ARGUMENT_1(ctx);
+		return first;
 	case CALL_ALLOCATE_ARRAY:
-		return CALL_ARGUMENT_1(ctx) * CALL_ARGUMENT_2(ctx);
+		return first * second;
 	case CALL_RESIZE_ARRAY:
-		return CALL_ARGUMENT_2(ctx) * CALL_ARGUMENT_3(ctx);
+		return second * third;
 	case CALL_ALIGNED_INTO:
-		return CALL_ARGUMENT_3(ctx);
+		return third;
 	default:
-		return CALL_ARGUMENT_2(ctx);
+		return second;
 	}
 }
 
