@@ -248,26 +248,35 @@ static __always_inline struct allocator_thread *thread_state(__u32 thread)
 	return state;
 }
 
-static __always_inline __u64 requested_bytes(struct pt_regs *ctx, __u32 call)
-{
-	__u64 first = CALL_ARGUMENT_1(ctx), second = CALL_ARGUMENT_2(ctx),
-	      third = CALL_ARGUMENT_3(ctx);
+struct call_arguments {
+	__u64 first, second, third;
+};
 
-	/* Or the compiler would choose a place in ctx, and verifiers before 6.x refuse that. */
-	barrier_var(first);
-	barrier_var(second);
-	barrier_var(third);
+/* Read once, and held: the compiler would otherwise compute places in ctx, which older verifiers refuse. */
+static __always_inline struct call_arguments call_arguments(struct pt_regs *ctx)
+{
+	struct call_arguments found = {CALL_ARGUMENT_1(ctx), CALL_ARGUMENT_2(ctx),
+				       CALL_ARGUMENT_3(ctx)};
+
+	barrier_var(found.first);
+	barrier_var(found.second);
+	barrier_var(found.third);
+	return found;
+}
+
+static __always_inline __u64 requested_bytes(const struct call_arguments *arguments, __u32 call)
+{
 	switch (call) {
 	case CALL_ALLOCATE:
-		return first;
+		return arguments->first;
 	case CALL_ALLOCATE_ARRAY:
-		return first * second;
+		return arguments->first * arguments->second;
 	case CALL_RESIZE_ARRAY:
-		return second * third;
+		return arguments->second * arguments->third;
 	case CALL_ALIGNED_INTO:
-		return third;
+		return arguments->third;
 	default:
-		return second;
+		return arguments->second;
 	}
 }
 
@@ -307,14 +316,15 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 {
 	__u32 call = cookie & CALL_MASK, thread;
 	__u64 sp = STACK_POINTER(ctx), bytes;
+	struct call_arguments arguments = call_arguments(ctx);
 	struct allocator_thread *state;
 	bool resizes = call == CALL_RESIZE || call == CALL_RESIZE_ARRAY, wanted, needed;
 
 	if (call == CALL_FREE) {
-		forget(CALL_ARGUMENT_1(ctx));
+		forget(arguments.first);
 		return IGNORE_RETURN;
 	}
-	bytes = requested_bytes(ctx, call);
+	bytes = requested_bytes(&arguments, call);
 	/* No address space has room for that. operator new throws, which a changed return address would not survive. */
 	if (bytes >= IMPOSSIBLE_BYTES)
 		return IGNORE_RETURN;
@@ -329,11 +339,11 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 		return IGNORE_RETURN;
 	state->released = 0;
 	state->sp = 0;
-	if (resizes && !take_out(state, CALL_ARGUMENT_1(ctx)) && !needed)
+	if (resizes && !take_out(state, arguments.first) && !needed)
 		return IGNORE_RETURN;
 	state->call = cookie;
 	state->bytes = bytes;
-	state->into = CALL_ARGUMENT_1(ctx);
+	state->into = arguments.first;
 	state->unwanted = !wanted;
 	state->sp = sp;
 	return 0;
