@@ -31,6 +31,9 @@ let package = Package(
         // Call frame information as tables that BPF programs search.
         .target(
             name: "Unwinding", dependencies: ["CBPFPrograms", "Symbolization"], swiftSettings: swiftSettings),
+        // Where to put probes, and the allocators of a process.
+        .target(
+            name: "Probing", dependencies: ["Processes", "Symbolization"], swiftSettings: swiftSettings),
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
@@ -39,13 +42,15 @@ let package = Package(
         .target(
             name: "Tools",
             dependencies: [
-                "CBPFPrograms", "CSupport", "Processes", "Reporting", "Symbolization", "Tracing",
+                "CBPFPrograms", "CSupport", "Probing", "Processes", "Reporting", "Symbolization", "Tracing",
                 "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ProbingTests", dependencies: ["Probing", "Symbolization"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
         // Measures tables, and hands them to scripts/check-unwind-tables.

@@ -175,7 +175,8 @@ static __always_inline void take_stacks(void *ctx, struct blocked_task *entry, _
 	if (offcputime_config.sides & STACK_KERNEL)
 		entry->key.kernel_stack = take_kernel_stack(ctx, slot, id);
 	if (offcputime_config.sides & STACK_USER && !kernel_task) {
-		entry->key.user_stack = take_user_stack(ctx, slot, id, process, by_tables);
+		entry->key.user_stack =
+			take_user_stack(ctx, slot, id, process, by_tables, FROM_LEAF);
 		tell_reader(process, slot->end);
 	}
 	release_slot(slot);
@@ -281,7 +282,8 @@ static __always_inline void on_waking(void *ctx, struct task_struct *task, bool 
 	if (offcputime_config.sides & STACK_KERNEL)
 		entry->key.waker_kernel_stack = take_kernel_stack(ctx, slot, id);
 	if (offcputime_config.sides & STACK_USER && entry->key.waker_process) {
-		entry->key.waker_user_stack = take_user_stack(ctx, slot, id, ids >> 32, by_tables);
+		entry->key.waker_user_stack =
+			take_user_stack(ctx, slot, id, ids >> 32, by_tables, FROM_LEAF);
 		tell_reader(ids >> 32, slot->end);
 	}
 	release_slot(slot);

@@ -57,7 +57,7 @@ static __always_inline int on_sample(void *ctx, bool by_tables)
 	event->kernel_frames = frames;
 	if (profile_config.sides & STACK_USER) {
 		if (by_tables) {
-			walk_user_stack(slot, id, event->process);
+			walk_user_stack(slot, id, event->process, FROM_LEAF);
 		} else {
 			got = add_frames(ctx, slot, BPF_F_USER_STACK);
 			if (got < 0 && got != -EFAULT)

@@ -6,14 +6,14 @@
 /// points outside the file is not there.
 package struct ELFFile {
     package struct Section {
-        var name: UInt32
+        package var name: UInt32
         package var type: UInt32
-        var flags: UInt64
+        package var flags: UInt64
         package var address: UInt64
         package var offset: UInt64
         package var size: UInt64
-        var link: UInt32
-        var info: UInt32
+        package var link: UInt32
+        package var info: UInt32
 
         /// Holds code: SHF_ALLOC and SHF_EXECINSTR.
         var isCode: Bool { flags & 0x6 == 0x6 }
@@ -21,7 +21,7 @@ package struct ELFFile {
 
     package struct Segment {
         package var type: UInt32
-        var flags: UInt32
+        package var flags: UInt32
         package var offset: UInt64
         package var address: UInt64
         package var fileSize: UInt64
@@ -38,7 +38,7 @@ package struct ELFFile {
     let type: UInt16
     /// EM_X86_64 is 62.
     package let machine: UInt16
-    let sections: [Section]
+    package let sections: [Section]
     package let segments: [Segment]
     private let sectionNames: [UInt8]
 
@@ -99,7 +99,7 @@ package struct ELFFile {
     }
 
     /// A section's bytes; nil if they are not all in the file or more than `limit`.
-    func contents(of section: Section, limit: Int) -> [UInt8]? {
+    package func contents(of section: Section, limit: Int) -> [UInt8]? {
         Self.contents(of: section, in: source, limit: limit)
     }
 

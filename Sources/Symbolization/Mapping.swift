@@ -2,21 +2,21 @@
 internal import CSymbolization
 
 /// An executable mapping of a process: one line of /proc/PID/maps, see proc_pid_maps(5).
-struct Mapping: Hashable {
-    let start: UInt64
-    let end: UInt64
+package struct Mapping: Hashable {
+    package let start: UInt64
+    package let end: UInt64
     /// Of the file, in bytes.
     let offset: UInt64
-    let device: UInt64
+    package let device: UInt64
     /// 0 for memory without a file.
-    let inode: UInt64
+    package let inode: UInt64
     /// As the kernel has it; empty for memory without a name.
     let path: [UInt8]
 
     /// Reads lines, and keeps those of executable memory, in ascending order as the kernel has them.
     ///
     /// - Parameter limit: How many to keep at most.
-    static func executable(in bytes: [UInt8], limit: Int = 1 << 16) -> [Self] {
+    package static func executable(in bytes: [UInt8], limit: Int = 1 << 16) -> [Self] {
         var found: [Self] = []
         var last: UInt64 = 0
         var rest = bytes[...]
@@ -80,7 +80,7 @@ struct Mapping: Hashable {
 
     /// The path without what the kernel adds and escapes: " (deleted)" behind a file that has no name any more,
     /// and `\012` for a newline.
-    var cleanPath: String {
+    package var cleanPath: String {
         var bytes = path
         let deleted = Array(" (deleted)".utf8)
         if inode != 0, bytes.count > deleted.count, bytes.suffix(deleted.count).elementsEqual(deleted) {
@@ -92,7 +92,7 @@ struct Mapping: Hashable {
     }
 
     /// The name of the link in /proc/PID/map_files.
-    var linkName: String { String(start, radix: 16) + "-" + String(end, radix: 16) }
+    package var linkName: String { String(start, radix: 16) + "-" + String(end, radix: 16) }
 }
 
 /// Takes a line apart from the front.

@@ -4,8 +4,13 @@ internal import Glibc
 
 /// What tells a file from all others that exist at the same time.
 package struct FileIdentity: Hashable {
-    var device: UInt64
-    var inode: UInt64
+    package var device: UInt64
+    package var inode: UInt64
+
+    package init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
 }
 
 /// What tells a version of a file from another.
@@ -19,7 +24,7 @@ struct FileStamp: Equatable {
 ///
 /// It is never mapped: a file that somebody cuts meanwhile then gives short reads, not SIGBUS.
 package final class OpenFile {
-    let descriptor: Int32
+    package let descriptor: Int32
     package let identity: FileIdentity
     let owner: UInt32
 

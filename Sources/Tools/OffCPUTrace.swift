@@ -54,7 +54,8 @@ final class OffCPUTrace {
     init(_ session: Session, _ choice: Choice, _ options: StackOptions, stackStorage: UInt32) throws {
         self.choice = choice
         launched = session.launchedProcess
-        (object, unwinder) = try session.loadStacks("offcputime", options) { object in
+        (object, unwinder) = try session.loadStacks("offcputime", options.walk, user: options.wantsUser) {
+            object, _ in
             object.setConstant("offcputime_config", to: choice.config)
             try object.resize("stacks", to: stackStorage)
             try object.resize("histograms", to: choice.histograms?.maxKeys ?? 1)

@@ -107,7 +107,7 @@ package struct ProfileCommand: TracingCommand {
         var config = profile_config()
         config.sides = stacks.sides
         config.include_idle = includeIdle ? 1 : 0
-        return try session.loadStacks("profile", stacks) { object in
+        return try session.loadStacks("profile", stacks.walk, user: stacks.wantsUser) { object, _ in
             object.setConstant("profile_config", to: config)
         }
     }

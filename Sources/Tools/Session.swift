@@ -42,6 +42,9 @@ package final class Session {
         if common.verbose { say(message) }
     }
 
+    /// Lets the launched command go, for commands that have something to do as it begins.
+    var atLaunch: ((LaunchedCommand) throws -> Void)?
+
     /// The command that was launched to be traced.
     var launchedProcess: Int32? { launched?.process }
 
@@ -167,6 +170,22 @@ package final class Session {
         }
     }
 
+    /// Lets the launched command go.
+    private func release(_ launched: LaunchedCommand, _ objects: [LoadedObject]) throws {
+        if let atLaunch { return try atLaunch(launched) }
+        guard let prepare = beforeFirstInstruction else { return try launched.release() }
+        var failure: (any Error)?
+        try launched.release {
+            prepare(launched.process)
+            do {
+                for object in objects { try self.filter.addRunning(launched.process, object) }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+
     /// Starts what bounds the run, and then the command.
     private func begin(_ objects: [LoadedObject]) throws {
         if let seconds = common.duration { try loop.limit(seconds: seconds) }
@@ -175,20 +194,7 @@ package final class Session {
         for thread in filter.threads
         where try loop.watchTarget(thread, of: filter.processOfThread[thread]) { watched += 1 }
         output.shouldEnd = { [loop] in loop.endIsPending }
-        if let prepare = beforeFirstInstruction, let launched {
-            var failure: (any Error)?
-            try launched.release {
-                prepare(launched.process)
-                do {
-                    for object in objects { try self.filter.addRunning(launched.process, object) }
-                } catch {
-                    failure = error
-                }
-            }
-            if let failure { throw failure }
-        } else {
-            try launched?.release()
-        }
+        if let launched { try release(launched, objects) }
         let chosen = filter.processes.count + filter.threads.count
         if chosen > 0 && watched == 0 { loop.stop() }
     }

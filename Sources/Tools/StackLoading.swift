@@ -6,30 +6,40 @@ internal import Tracing
 extension Session {
     /// Loads an object whose programs take stacks, in the way that the options ask for and the kernel allows.
     ///
-    /// - Parameter configure: sets the object's own constants and sizes; called again for a second try.
+    /// - Parameters:
+    ///   - user: whether user stacks are wanted.
+    ///   - tracesLaunched: whether the launched command is to be traced once `beforeFirstInstruction` was called; else
+    ///     it is from the beginning.
+    ///   - configure: sets the object's own constants and sizes, knowing whether stacks are walked by tables; called
+    ///     again for a second try.
     /// - Returns: the object, and what serves its unwinder; nil where user stacks follow frame pointers, or are not
     ///   wanted.
     func loadStacks(
-        _ image: String, _ options: StackOptions, configure: (borrowing OpenObject) throws -> Void
+        _ image: String, _ options: UnwindOptions, user: Bool, tracesLaunched: Bool = true,
+        configure: (borrowing OpenObject, _ byTables: Bool) throws -> Void
     ) throws -> (object: LoadedObject, unwinder: StackUnwinder?) {
-        if options.unwind != .fp, options.sides & STACK_USER.rawValue != 0 {
+        func loaded(byTables: Bool) throws -> LoadedObject {
+            let object = try open(image)
+            try prepareStacks(object, options, byTables: byTables)
+            try configure(object, byTables)
+            return try load(object, waitsForFirstInstruction: byTables && tracesLaunched)
+        }
+        if options.unwind != .fp, user {
             do {
-                let loaded = try loadStacks(image, options, byTables: true, configure)
-                return (loaded, try StackUnwinder(loaded))
+                let object = try loaded(byTables: true)
+                return (object, try StackUnwinder(object))
             } catch let error as BPFError where options.unwind == .auto {
                 say(
                     "user stacks follow frame pointers, which most code lacks: this kernel refuses the unwinder "
                         + "(\(error))")
             }
         }
-        return (try loadStacks(image, options, byTables: false, configure), nil)
+        return (try loaded(byTables: false), nil)
     }
 
-    private func loadStacks(
-        _ image: String, _ options: StackOptions, byTables: Bool,
-        _ configure: (borrowing OpenObject) throws -> Void
-    ) throws -> LoadedObject {
-        let object = try open(image)
+    private func prepareStacks(
+        _ object: borrowing OpenObject, _ options: UnwindOptions, byTables: Bool
+    ) throws {
         object.chooseUnwinder(byTables: byTables)
         object.setConstant("unwind_config", to: unwind_config(frames: options.maxFrames, reserved: 0))
         if !byTables {
@@ -38,13 +48,10 @@ extension Session {
                 try object.resize(map, to: 1)
             }
         }
-        let frames = max(options.maxFrames, UInt32(STACK_FRAMES))
-        if frames > UInt32(STACK_FRAMES), object.hasMap("stacks") {
-            let more = (frames - UInt32(STACK_FRAMES)) * UInt32(MemoryLayout<UInt64>.size)
+        if options.maxFrames > UInt32(STACK_FRAMES), object.hasMap("stacks") {
+            let more = (options.maxFrames - UInt32(STACK_FRAMES)) * UInt32(MemoryLayout<UInt64>.size)
             try object.resizeValues(of: "stacks", to: UInt32(MemoryLayout<stack_trace>.size) + more)
         }
-        try configure(object)
-        return try load(object, waitsForFirstInstruction: byTables)
     }
 
     /// The processes that can be traced; nil if there may be others than are known now.

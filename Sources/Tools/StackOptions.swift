@@ -33,18 +33,7 @@ package struct StackOptions: ParsableArguments {
         help: ArgumentHelp("Write a profile for pprof into this file.", valueName: "file"))
     package var pprof: String?
 
-    @Option(
-        name: .customLong("unwind"),
-        help: ArgumentHelp(
-            "How user stacks are walked: by call frame information (dwarf), by frame pointers (fp), or as this "
-                + "kernel allows (auto).", valueName: "how"))
-    package var unwind = UnwindMode.auto
-
-    @Option(
-        name: [.customLong("max-frames"), .customLong("perf-max-stack-depth")], parsing: .unconditional,
-        help: ArgumentHelp("Most frames of a user stack (127).", valueName: "count"),
-        transform: parseFrames)
-    package var maxFrames: UInt32 = UInt32(STACK_FRAMES)
+    @OptionGroup var walk: UnwindOptions
 
     @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
     package var lines = true
@@ -63,10 +52,30 @@ package struct StackOptions: ParsableArguments {
         }
     }
 
+    var wantsUser: Bool { !kernelOnly }
+
     /// The stacks to take.
     var sides: UInt32 {
         (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
     }
+}
+
+/// How user stacks are taken, for every command that takes them.
+package struct UnwindOptions: ParsableArguments {
+    @Option(
+        name: .customLong("unwind"),
+        help: ArgumentHelp(
+            "How user stacks are walked: by call frame information (dwarf), by frame pointers (fp), or as this "
+                + "kernel allows (auto).", valueName: "how"))
+    package var unwind = UnwindMode.auto
+
+    @Option(
+        name: [.customLong("max-frames"), .customLong("perf-max-stack-depth")], parsing: .unconditional,
+        help: ArgumentHelp("Most frames of a user stack (127).", valueName: "count"),
+        transform: parseFrames)
+    package var maxFrames: UInt32 = UInt32(STACK_FRAMES)
+
+    package init() {}
 }
 
 /// How user stacks are walked.

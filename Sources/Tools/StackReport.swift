@@ -77,7 +77,7 @@ final class StackReport {
     /// To be called before programs are attached: stacks are right from the first one on.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
         guard !options.kernelOnly else { return }
-        watch = try TaskWatch(session, feeding: symbolizer)
+        watch = try TaskWatch(session, feeding: symbolizer, only: session.onlyProcesses)
         let served = unwinders.compactMap { $0 }
         guard !served.isEmpty else { return }
         let feed = UnwinderFeed(served, symbolizer, only: session.onlyProcesses)

@@ -7,13 +7,16 @@ final class TaskWatch {
     private let events: TaskEvents
     private let symbolizer: Symbolizer
     private let say: (String) -> Void
+    private let only: Set<Int32>?
     private var lostBefore: UInt64 = 0
     private var nextRepair: UInt64 = 0
     /// Called when the symbolizer has been told of what happened.
     var afterReading: () -> Void = {}
 
     /// nil if the kernel does not let us, which `-v` explains.
-    init?(_ session: Session, feeding symbolizer: Symbolizer) throws {
+    ///
+    /// - Parameter only: the processes that matter; nil for all.
+    init?(_ session: Session, feeding symbolizer: Symbolizer, only: Set<Int32>? = nil) throws {
         do throws(BPFError) {
             events = try TaskEvents()
         } catch {
@@ -21,6 +24,7 @@ final class TaskWatch {
             return nil
         }
         self.symbolizer = symbolizer
+        self.only = only
         say = session.say
         try session.loop.watch(events.descriptor) { [unowned self] in read() }
         try session.loop.schedule(seconds: 1, repeating: true) { [unowned self] in events.followCPUs() }
@@ -34,11 +38,15 @@ final class TaskWatch {
 
     private func read() {
         events.drain { event, time in
+            func matters(_ process: Int32) -> Bool { only?.contains(process) ?? true }
             switch event {
-            case .mapped(let code): symbolizer.map(process: code.process, CodeMapping(code))
-            case .forked(let parent, let child): symbolizer.fork(parent: parent, child: child, at: time)
-            case .executed(let process): symbolizer.execute(process: process, at: time)
-            case .exited(let process): symbolizer.exit(process: process)
+            case .mapped(let code) where matters(code.process):
+                symbolizer.map(process: code.process, CodeMapping(code))
+            case .forked(let parent, let child) where matters(child):
+                symbolizer.fork(parent: parent, child: child, at: time)
+            case .executed(let process) where matters(process): symbolizer.execute(process: process, at: time)
+            case .exited(let process) where matters(process): symbolizer.exit(process: process)
+            default: break
             }
         }
         afterReading()

@@ -14,6 +14,7 @@ enum Toolkit {
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
         CommandGroup(
             name: "Where time goes", subcommands: [ProfileCommand.self, Offcputime.self]),
+        CommandGroup(name: "Where memory goes", subcommands: [Memleak.self]),
     ]
 
     /// Every command that traces.

@@ -7,6 +7,7 @@ internal import Glibc
 /// back and configure others out.
 package enum Feature: String, CaseIterable, Sendable {
     case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, uprobes
+    case userProbeCookies, userProbesInOne, userProbeSessions
     case softwareClock, hardwareCycles, memoryCgroupAccounting, tracefs
 
     /// What a person calls it.
@@ -19,6 +20,9 @@ package enum Feature: String, CaseIterable, Sendable {
         case .functionEntry: "kernel functions through fentry and fexit"
         case .kprobes: "kernel functions through kprobes"
         case .uprobes: "user functions (uprobes)"
+        case .userProbeCookies: "uprobes that say which one they are (cookies)"
+        case .userProbesInOne: "many uprobes in one link (uprobe_multi)"
+        case .userProbeSessions: "uprobes for entry and return in one (sessions)"
         case .softwareClock: "perf events on the CPU clock"
         case .hardwareCycles: "perf events on hardware cycles"
         case .memoryCgroupAccounting: "BPF memory outside RLIMIT_MEMLOCK"
@@ -36,6 +40,9 @@ package enum Feature: String, CaseIterable, Sendable {
         case .functionEntry: "Linux 5.5 and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y"
         case .kprobes: "CONFIG_KPROBE_EVENTS=y"
         case .uprobes: "CONFIG_UPROBE_EVENTS=y"
+        case .userProbeCookies: "Linux 5.15 and CONFIG_UPROBE_EVENTS=y"
+        case .userProbesInOne: "Linux 6.6 and CONFIG_UPROBE_EVENTS=y"
+        case .userProbeSessions: "Linux 6.13 and CONFIG_UPROBE_EVENTS=y"
         case .softwareClock: "CONFIG_PERF_EVENTS=y"
         case .hardwareCycles: "a CPU, or a virtual machine, with performance counters"
         case .memoryCgroupAccounting: "Linux 5.11; before it, CAP_SYS_RESOURCE raises the limit"
@@ -46,7 +53,9 @@ package enum Feature: String, CaseIterable, Sendable {
     /// Whether finding out takes CAP_BPF and CAP_PERFMON: without them "no" may only mean "not for you".
     package var needsPrivilege: Bool {
         switch self {
-        case .ringBuffer, .rawTracepoints, .typedTracepoints, .functionEntry, .memoryCgroupAccounting: true
+        case .ringBuffer, .rawTracepoints, .typedTracepoints, .functionEntry, .memoryCgroupAccounting,
+            .userProbeCookies, .userProbesInOne, .userProbeSessions:
+            true
         case .kernelTypes, .kprobes, .uprobes, .softwareClock, .hardwareCycles, .tracefs: false
         }
     }
@@ -72,6 +81,10 @@ package enum Feature: String, CaseIterable, Sendable {
         case .functionEntry: Self.tracing("bpf_fentry_test1", apus_btf_kind_func, BPF_TRACE_FENTRY)
         case .kprobes: Self.exists("/sys/bus/event_source/devices/kprobe")
         case .uprobes: Self.exists("/sys/bus/event_source/devices/uprobe")
+        case .userProbeCookies:
+            Self.asked(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nil))
+        case .userProbesInOne: UserProbes.canLink(.many)
+        case .userProbeSessions: UserProbes.canLink(.session)
         case .softwareClock:
             Self.counts(PERF_TYPE_SOFTWARE.rawValue, UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue))
         case .hardwareCycles:

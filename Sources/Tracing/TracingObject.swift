@@ -5,7 +5,7 @@ internal import Glibc
 
 /// An object whose ELF file has been parsed and that can still be configured. Opening needs no privilege.
 package struct OpenObject: ~Copyable {
-    private let object: OpaquePointer
+    let object: OpaquePointer
 
     /// - Parameter btf: a file with the kernel's BTF, where the kernel itself does not offer it.
     package init(_ image: ObjectImage, btf: String? = nil) throws(BPFError) {
@@ -154,7 +154,10 @@ package final class LoadedObject {
         var program = bpf_object__next_program(object, nil)
         while let current = program {
             // Programs of perf events are attached to events that somebody has to open first.
-            if bpf_program__fd(current) >= 0, bpf_program__type(current) != BPF_PROG_TYPE_PERF_EVENT {
+            // Those of user probes need a file and a place in it.
+            if bpf_program__fd(current) >= 0, bpf_program__type(current) != BPF_PROG_TYPE_PERF_EVENT,
+                !UserProbes.isUserProbe(current)
+            {
                 let name = String(cString: bpf_program__name(current))
                 links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
             }
@@ -223,18 +226,27 @@ extension LoadedObject {
 /// Attached programs. They are detached when this goes away, or with the process, however that ends.
 package struct Links: ~Copyable {
     private var links: [OpaquePointer] = []
+    /// Of links that libbpf has no object for.
+    private var descriptors: [Int32] = []
 
     package init() {}
 
     mutating func add(_ link: OpaquePointer) { links.append(link) }
 
+    mutating func add(descriptor: Int32) { descriptors.append(descriptor) }
+
     /// Detaches everything now: what happens from here on is no longer seen.
     package mutating func detach() {
         for link in links { bpf_link__destroy(link) }
+        for descriptor in descriptors { close(descriptor) }
         links = []
+        descriptors = []
     }
 
-    deinit { for link in links { bpf_link__destroy(link) } }
+    deinit {
+        for link in links { bpf_link__destroy(link) }
+        for descriptor in descriptors { close(descriptor) }
+    }
 }
 
 /// A global variable of running programs: what either side writes, the other one sees.
@@ -267,7 +279,7 @@ package final class SharedVariable<Value: BitwiseCopyable> {
 
 /// A hash map of the loaded object. Borrowed: it must not outlive the object.
 package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
-    private let map: OpaquePointer
+    let map: OpaquePointer
 
     fileprivate init(_ map: OpaquePointer) { self.map = map }
 

@@ -42,6 +42,13 @@ private let layouts: [String: Int] = [
     "unwind_process": MemoryLayout<unwind_process>.size,
     "unwind_rows": MemoryLayout<unwind_rows>.size,
     "unwind_rule": MemoryLayout<unwind_rule>.size,
+    "memleak_config": MemoryLayout<memleak_config>.size,
+    "memleak_state": MemoryLayout<memleak_state>.size,
+    "memleak_event": MemoryLayout<memleak_event>.size,
+    "sample_distances": MemoryLayout<sample_distances>.size,
+    "live_block": MemoryLayout<live_block>.size,
+    "stack_total": MemoryLayout<stack_total>.size,
+    "allocator_thread": MemoryLayout<allocator_thread>.size,
 ]
 
 /// Variables that are plain numbers.

@@ -57,6 +57,15 @@ struct user_registers {
 #define SYSCALL_ARGUMENT_4(read, regs, compat) \
 	((compat) ? (__u64)(__u32)read(regs, si) : (__u64)read(regs, r10))
 
+/* A function's arguments at its entry, and its result at its return (System V ABI, 3.2.3). */
+#define CALL_ARGUMENT_1(regs) ((__u64)(regs)->di)
+#define CALL_ARGUMENT_2(regs) ((__u64)(regs)->si)
+#define CALL_ARGUMENT_3(regs) ((__u64)(regs)->dx)
+#define CALL_RESULT(regs) ((__u64)(regs)->ax)
+#define STACK_POINTER(regs) ((__u64)(regs)->sp)
+/* Of the stack pointer: set at entries, where the return address is on the stack, clear after returns (3.2.2). */
+#define STACK_POINTER_AT_ENTRY 8
+
 static __always_inline bool in_compat_syscall(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;

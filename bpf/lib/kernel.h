@@ -246,6 +246,10 @@ struct io_uring_cqe {
 	__s32 res;
 };
 
+struct kmem_cache {
+	unsigned int size;
+};
+
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r10;
@@ -256,6 +260,8 @@ struct pt_regs {
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
+	unsigned long ip;
+	unsigned long sp;
 };
 #endif
 

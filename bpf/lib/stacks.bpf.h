@@ -69,12 +69,12 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 
 /* The user stack of the current task. */
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
-					     __u32 process, bool by_tables)
+					     __u32 process, bool by_tables, bool from_leaf)
 {
 	slot->frames = 0;
 	slot->hash = 0;
 	if (by_tables) {
-		walk_user_stack(slot, id, process);
+		walk_user_stack(slot, id, process, from_leaf);
 	} else {
 		add_frames(ctx, slot, BPF_F_USER_STACK);
 		hash_frames(id);

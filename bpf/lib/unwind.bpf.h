@@ -72,7 +72,9 @@ struct {
 #define STACK_HEAD_WORDS 16
 #define SLOT_FRAMES (STACK_FRAMES + STACK_FRAMES_MOST + 1)
 /* A probe may interrupt a program, and a sample the probe's. */
+#ifndef STACK_SLOTS
 #define STACK_SLOTS 3
+#endif
 
 /* What taking one stack needs. */
 struct stack_slot {
@@ -373,11 +375,16 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	return apply_rule(slot, id, rule);
 }
 
+/* Whether the first pc is that of an instruction, or where a function has just returned to. */
+#define FROM_LEAF true
+#define FROM_CALLER false
+
 /*
  * Adds the user's frames of the current task to a slot. `process` is the number that the reader knows it by.
  * Sets slot->end.
  */
-static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process)
+static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process,
+					    bool from_leaf)
 {
 	int end;
 
@@ -385,7 +392,8 @@ static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, _
 	slot->window_bytes = slot->window_start = 0;
 	slot->process = process;
 	slot->by_frame_pointer = 0;
-	slot->is_exact = slot->has_registers = 1;
+	slot->is_exact = from_leaf;
+	slot->has_registers = 1;
 	slot->most_frames = slot->frames + unwind_config.frames;
 	end = read_user_registers(slot);
 	for (int i = 0; i <= STACK_FRAMES_MOST && !end; i++)

@@ -73,6 +73,46 @@ int apus_status_signal(int status);
  */
 void apus_release_code_pages(void);
 
+/* A program on many places of one file, by one link: Linux 6.6 and later. */
+struct apus_user_probes {
+	int program;
+	uint32_t attach_type;
+	const char *path;
+	const uint64_t *offsets;
+	const uint64_t *cookies;
+	uint32_t count;
+	int returns; /* at the returns of functions that begin there */
+	pid_t process; /* 0: all */
+};
+
+/* The link's descriptor; -1 and errno on failure. */
+int apus_uprobe_multi_link(const struct apus_user_probes *probes);
+/* A file without a name that holds code nobody runs: to try probes on. -1 on failure. */
+int apus_code_file(void);
+
+/*
+ * Stops of a child that is about to execute a program: at that, and at the
+ * entry and the exit of each system call until apus_end_stops.
+ */
+enum apus_stop {
+	APUS_STOP_OTHER = 0,
+	APUS_STOP_EXECUTED = 1,
+	APUS_STOP_CALL = 2,
+	APUS_STOP_ENDED = 3,
+};
+
+/* 0, or -1 and errno if this is not permitted. */
+int apus_start_stops(pid_t child);
+/* Waits for the first stop, or goes on to the next. `instruction`: where a system call was made. */
+enum apus_stop apus_next_stop(pid_t child, int first, unsigned long *instruction);
+/* Lets the child go on without stops. */
+void apus_end_stops(pid_t child);
+
+/* Counts a signal from now on, instead of what it would do. */
+int apus_count_signal(int signal);
+/* How often it has come. */
+uint32_t apus_counted_signals(void);
+
 /* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
 const char *apus_errno_name(int code);
 /* "KILL" for 9; NULL for a number that has no name, as real-time signals have none. */

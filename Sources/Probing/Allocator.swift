@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Symbolization
+
+/// A function of an allocator, and where to probe it.
+package struct AllocatorFunction: Equatable, Sendable {
+    package let name: String
+    package let call: AllocatorCall
+    /// Of the instruction to probe, in the file.
+    package let offset: UInt64
+    /// How far from the function's entry that is, in bytes.
+    package let distance: Int
+    /// Whether the kernel emulates the instruction.
+    package let isEmulated: Bool
+    /// Whether it may call another function of an allocator.
+    package let nests: Bool
+}
+
+/// The functions of an allocator that one file holds.
+package struct Allocator: Sendable {
+    package let functions: [AllocatorFunction]
+
+    /// How much of a function is read: allocators' are smaller.
+    private static let functionLimit: UInt64 = 1 << 16
+
+    private struct Candidate {
+        let function: DefinedFunction
+        let call: AllocatorCall
+        let placement: ProbePlacement
+        let targets: [UInt64]
+
+        /// The addresses behind the entry up to the instruction to probe: nothing may lead there.
+        var skipped: Range<UInt64> {
+            function.address + 1..<function.address + UInt64(placement.offset) + 1
+        }
+    }
+
+    /// - Returns: nil if the file holds no allocator: something that allocates and something that frees.
+    init?(_ elf: ELFFile, names: AllocatorNames) {
+        guard elf.is64 else { return nil }
+        let found = FunctionTable(elf).functions({ names.call($0) != nil }, lengths: names.lengths)
+        guard found.contains(where: { !AllocatorNames.isOperator($0.name) }) else { return nil }
+        let code = CodeOfFile(elf)
+        let starts = Set(found.map(\.address))
+        let candidates = Self.candidates(found, names, code).filter { candidate in
+            // What only hands on to malloc or free is counted there.
+            !AllocatorNames.isOperator(candidate.function.name)
+                || !candidate.targets.contains { starts.contains($0) }
+        }
+        let moved = candidates.filter { $0.placement.offset > 0 }.map(\.skipped)
+        let entered = code.entered(moved)
+        functions = candidates.compactMap { candidate in
+            guard let offset = code.offset(of: candidate.function.address) else { return nil }
+            let isSafe = !entered.contains(candidate.skipped.lowerBound)
+            let distance = isSafe ? candidate.placement.offset : 0
+            return AllocatorFunction(
+                name: candidate.function.name, call: candidate.call, offset: offset + UInt64(distance),
+                distance: distance,
+                isEmulated: candidate.placement.isEmulated && distance == candidate.placement.offset,
+                nests: candidate.placement.callsIndirectly
+                    || candidate.targets.contains { starts.contains($0) || code.isLinkage($0) })
+        }
+        guard functions.contains(where: { $0.call == .free }),
+            functions.contains(where: { $0.call != .free })
+        else { return nil }
+    }
+
+    /// One for each address.
+    private static func candidates(
+        _ found: [DefinedFunction], _ names: AllocatorNames, _ code: CodeOfFile
+    ) -> [Candidate] {
+        // Names of C first: an alias in C++ is the same function.
+        func rank(_ function: DefinedFunction) -> (Int, Int, String) {
+            (AllocatorNames.isOperator(function.name) ? 1 : 0, function.name.utf8.count, function.name)
+        }
+        var seen: Set<UInt64> = []
+        return found.sorted { rank($0) < rank($1) }.compactMap { function in
+            guard seen.insert(function.address).inserted, let call = names.call(function.name),
+                function.address < UInt64.max - functionLimit
+            else { return nil }
+            let bytes = code.bytes(function.address, min(function.size, functionLimit))
+            let placement = ProbePlacement(bytes[...])
+            return Candidate(
+                function: function, call: call, placement: placement,
+                targets: placement.targets.map { function.address &+ UInt64(bitPattern: Int64($0)) })
+        }
+    }
+}

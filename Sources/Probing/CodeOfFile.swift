@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Symbolization
+
+/// The machine code of an ELF file, by the addresses that the file counts with.
+struct CodeOfFile {
+    private let elf: ELFFile
+    private let segments: [ELFFile.Segment]
+    private let linkage: [Range<UInt64>]
+
+    /// Of code in one segment: more is not searched for jumps.
+    private static let mostBytes: UInt64 = 1 << 28
+
+    init(_ elf: ELFFile) {
+        self.elf = elf
+        segments = elf.segments.filter(\.isCode)
+        linkage = [".plt", ".plt.sec", ".plt.got"].compactMap { name in
+            elf.section(named: name).flatMap { section in
+                let end = section.address.addingReportingOverflow(section.size)
+                return end.overflow ? nil : section.address..<end.partialValue
+            }
+        }
+    }
+
+    /// Where the code at an address is in the file.
+    func offset(of address: UInt64) -> UInt64? {
+        segments.first { address >= $0.address && address - $0.address < $0.fileSize }
+            .map { $0.offset &+ (address - $0.address) }
+    }
+
+    /// At most `count` bytes of code.
+    func bytes(_ address: UInt64, _ count: UInt64) -> [UInt8] {
+        offset(of: address).map { elf.source.bytes(at: $0, upTo: Int(clamping: count)) } ?? []
+    }
+
+    /// Whether an address is a stub that calls a function by its name.
+    func isLinkage(_ address: UInt64) -> Bool { linkage.contains { $0.contains(address) } }
+
+    /// Which of some ranges of addresses jumps or calls with 32-bit distances may lead to, from anywhere in the
+    /// file: whatever looks like one, where instructions begin or not.
+    ///
+    /// Short jumps reach 128 bytes: those are in the function itself, as parts that compilers move out of it are
+    /// put elsewhere.
+    func entered(_ ranges: [Range<UInt64>]) -> Set<UInt64> {
+        guard let low = ranges.map(\.lowerBound).min(), let high = ranges.map(\.upperBound).max() else {
+            return []
+        }
+        var found: Set<UInt64> = []
+        let perRead = 1 << 20
+        for segment in segments {
+            var done: UInt64 = 0
+            while done < min(segment.fileSize, Self.mostBytes) {
+                // Overlapping, so that no jump is cut.
+                let bytes = elf.source.bytes(
+                    at: segment.offset &+ done, upTo: min(perRead + 5, Int(clamping: segment.fileSize - done))
+                )
+                guard bytes.count > 5 else { break }
+                Self.targets(bytes, at: segment.address &+ done, low..<high) { target in
+                    for range in ranges where range.contains(target) { found.insert(range.lowerBound) }
+                }
+                done += UInt64(perRead)
+            }
+        }
+        return found
+    }
+
+    private static func targets(
+        _ bytes: [UInt8], at address: UInt64, _ wanted: Range<UInt64>, _ body: (UInt64) -> Void
+    ) {
+        bytes.withUnsafeBytes { bytes in
+            var index = 0
+            let last = bytes.count - 5
+            while index <= last {
+                let byte = bytes[index]
+                let isJump =
+                    byte == 0xe8 || byte == 0xe9
+                    || (byte & 0xf0 == 0x80 && index > 0 && bytes[index - 1] == 0x0f)
+                if isJump {
+                    let distance = bytes.loadUnaligned(fromByteOffset: index + 1, as: Int32.self)
+                    let target =
+                        address &+ UInt64(index + 5) &+ UInt64(bitPattern: Int64(distance))
+                    if wanted.contains(target) { body(target) }
+                }
+                index += 1
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Symbolization
+
+/// A function that a file defines.
+struct DefinedFunction: Equatable {
+    let name: String
+    /// As the file counts.
+    let address: UInt64
+    let size: UInt64
+}
+
+/// Finds functions in the symbol tables of an ELF file by their names.
+struct FunctionTable {
+    private let elf: ELFFile
+
+    /// A table of names is read at once; the largest known have some 100 MB.
+    private static let mostNameBytes = 1 << 28
+
+    init(_ elf: ELFFile) { self.elf = elf }
+
+    /// Functions that other files could use, or that a name of the wanted kind says are ones.
+    func functions(_ isWanted: (String) -> Bool, lengths: ClosedRange<Int>) -> [DefinedFunction] {
+        var found: [DefinedFunction] = []
+        // SHT_SYMTAB and SHT_DYNSYM
+        for section in elf.sections where section.type == 2 || section.type == 11 {
+            guard elf.sections.indices.contains(Int(section.link)) else { continue }
+            let strings = elf.sections[Int(section.link)]
+            guard strings.type == 3, let names = elf.contents(of: strings, limit: Self.mostNameBytes) else {
+                continue
+            }
+            scan(section, names) { function in
+                if isWanted(function.name), !found.contains(function) { found.append(function) }
+            } mayBe: {
+                lengths.contains($0)
+            }
+        }
+        return found
+    }
+
+    private func scan(
+        _ section: ELFFile.Section, _ names: [UInt8], _ body: (DefinedFunction) -> Void,
+        mayBe: (Int) -> Bool
+    ) {
+        let entry = 24
+        let perRead = 1 << 14
+        var offset = section.offset
+        var left = Int(clamping: section.size) / entry
+        while left > 0 {
+            let bytes = elf.source.bytes(at: offset, upTo: min(left, perRead) * entry)
+            let count = bytes.count / entry
+            guard count > 0 else { return }
+            bytes.withUnsafeBytes { bytes in
+                names.withUnsafeBytes { names in
+                    for start in stride(from: 0, to: count * entry, by: entry) {
+                        if let found = Self.function(bytes, start, names, mayBe) { body(found) }
+                    }
+                }
+            }
+            offset += UInt64(count * entry)
+            left -= count
+        }
+    }
+
+    /// Elf64_Sym; nil for what is no defined, global or weak function.
+    private static func function(
+        _ bytes: UnsafeRawBufferPointer, _ start: Int, _ names: UnsafeRawBufferPointer,
+        _ mayBe: (Int) -> Bool
+    ) -> DefinedFunction? {
+        let information = bytes[start + 4]
+        // STT_FUNC, and STB_GLOBAL or STB_WEAK
+        guard information & 0xf == 2, information >> 4 == 1 || information >> 4 == 2 else { return nil }
+        let section = bytes.loadUnaligned(fromByteOffset: start + 6, as: UInt16.self)
+        guard section != 0, section < 0xff00 || section == 0xffff else { return nil }
+        let name = Int(bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
+        guard name < names.count else { return nil }
+        var end = name
+        while end < names.count, names[end] != 0, end - name < 256 { end += 1 }
+        guard mayBe(end - name) else { return nil }
+        return DefinedFunction(
+            name: String(decoding: names[name..<end], as: UTF8.self),
+            address: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self),
+            size: bytes.loadUnaligned(fromByteOffset: start + 16, as: UInt64.self))
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import CBPFPrograms
+internal import Reporting
+
+/// Which code allocates what is never freed.
+package struct Memleak: TracingCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "memleak",
+        abstract: "Show which code allocates memory that is not freed, and whether it grows.",
+        discussion: memleakDiscussion)
+
+    @Argument(help: "Seconds between reports (5).", transform: parseSeconds)
+    package var interval: Double?
+
+    @Argument(help: "How many reports; then it ends.", transform: parsePositive)
+    package var count: Int?
+
+    @Option(
+        name: [.customShort("p", allowingJoined: true), .customLong("pid")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "The process to trace. Without it, and without a command: the kernel.", valueName: "pid"),
+        transform: parseIDs)
+    package var process: IDList?
+
+    @Option(
+        name: [.customShort("c"), .customLong("command")],
+        help: ArgumentHelp(
+            "Run this command and trace it, as with --; words are split as in a shell.", valueName: "command"),
+        transform: parseWords)
+    package var words: [String]?
+
+    @Flag(name: [.customShort("t"), .customLong("trace")], help: "Also print each allocation and each free.")
+    package var traceCalls = false
+
+    @Flag(name: [.customShort("a"), .customLong("show-allocs")], help: "Also the address of each block.")
+    package var showBlocks = false
+
+    @Option(
+        name: [.customShort("o", allowingJoined: true), .customLong("older")], parsing: .unconditional,
+        help: ArgumentHelp("Leave out blocks younger than this (500).", valueName: "ms"),
+        transform: parseMilliseconds)
+    package var older: UInt64 = 500
+
+    @Flag(
+        name: [.customShort("C"), .customLong("combined-only"), .customLong("combined_only")],
+        help: "Only sums, of blocks of any age: cheaper to report.")
+    package var combinedOnly = false
+
+    @Flag(
+        name: [.customShort("F"), .customLong("wa-missing-free")],
+        help: "Take an allocation at the address of a block as its free. That is always done.")
+    package var missingFree = false
+
+    @Option(
+        name: [.customShort("s", allowingJoined: true), .customLong("sample-rate")], parsing: .unconditional,
+        help: ArgumentHelp("Look at one of so many allocations, by chance.", valueName: "N"),
+        transform: parseRate)
+    package var sampleRate: UInt32 = 1
+
+    @Option(
+        name: .customLong("sample-bytes"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "Look at one byte in so many, and estimate the rest: large blocks are seen, small ones by chance.",
+            valueName: "bytes"),
+        transform: parseByteCount)
+    package var sampleBytes: UInt64?
+
+    @Option(
+        name: [.customShort("T", allowingJoined: true), .customLong("top")], parsing: .unconditional,
+        help: ArgumentHelp("How many stacks to show (10).", valueName: "N"), transform: parsePositive)
+    package var top: Int = 10
+
+    @Option(
+        name: [.customShort("z", allowingJoined: true), .customLong("min-size")], parsing: .unconditional,
+        help: ArgumentHelp("Leave out smaller blocks.", valueName: "bytes"), transform: parseSize)
+    package var least: UInt64 = 0
+
+    @Option(
+        name: [.customShort("Z", allowingJoined: true), .customLong("max-size")], parsing: .unconditional,
+        help: ArgumentHelp("Leave out larger blocks.", valueName: "bytes"), transform: parseSize)
+    package var most: UInt64?
+
+    @Option(
+        name: [.customShort("O", allowingJoined: true), .customLong("obj")],
+        help: ArgumentHelp(
+            "Look for the allocator in this file only: a path, its last part, or c for libc.",
+            valueName: "file"))
+    package var object: String?
+
+    @Option(
+        name: [.customShort("S", allowingJoined: true), .customLong("symbols-prefix")],
+        help: ArgumentHelp(
+            "What the names of the allocator's functions begin with, such as je_.", valueName: "prefix"))
+    package var prefix: String?
+
+    @Flag(
+        name: [.customShort("P"), .customLong("percpu")],
+        help: "The kernel's memory that each CPU has for itself, instead of the rest.")
+    package var percpu = false
+
+    @Option(help: ArgumentHelp("Rank stacks by size or by count.", valueName: "size|count"))
+    package var sort: Order = .size
+
+    @Option(
+        name: .customLong("stack-storage-size"), parsing: .unconditional,
+        help: ArgumentHelp("How many stacks can be stored (16384).", valueName: "count"))
+    package var stackStorage: UInt32 = 16_384
+
+    @Option(
+        name: .customLong("perf-max-stack-depth"), parsing: .unconditional,
+        help: ArgumentHelp("Show at most so many frames of a stack (127).", valueName: "count"),
+        transform: parsePositive)
+    package var depth: Int = Int(STACK_FRAMES)
+
+    @Option(
+        name: .customLong("max-blocks"), parsing: .unconditional,
+        help: ArgumentHelp("How many blocks can be remembered at once (1048576).", valueName: "count"))
+    package var mostBlocks: UInt32 = 1 << 20
+
+    @Flag(help: "Rank stacks by how steadily they grow, and say at the end which did in every interval.")
+    package var growth = false
+
+    @Flag(help: "Rank stacks by blocks that the same thread frees before it allocates again.")
+    package var temporary = false
+
+    @OptionGroup(title: "Stacks") package var pictures: PictureOptions
+    @OptionGroup(title: "Common options") package var common: CommonOptions
+
+    @Argument(
+        parsing: .postTerminator,
+        help: ArgumentHelp(
+            "Behind --: run this command, trace it from its first instruction, and end with it.",
+            valueName: "command"))
+    package var command: [String] = []
+
+    package init() {}
+
+    /// What stacks are ranked by.
+    package enum Order: String, ExpressibleByArgument, CaseIterable {
+        case size, count
+    }
+
+    /// As other commands have them.
+    package var targets: TargetOptions {
+        get {
+            var targets = (try? TargetOptions.parse([])) ?? TargetOptions()
+            targets.processes = process
+            targets.command = words ?? command
+            return targets
+        }
+        set {
+            process = newValue.processes
+            command = newValue.command
+        }
+    }
+
+    package mutating func validate() throws {
+        let chosen = [process != nil, words != nil, !command.isEmpty].filter { $0 }.count
+        guard chosen <= 1 else { throw ValidationError("give one of -p, -c and -- COMMAND.") }
+        if let process, process.ids.count != 1 { throw ValidationError("-p takes one process.") }
+        if let most, most < least { throw ValidationError("-Z must be at least -z.") }
+        guard sampleRate == 1 || sampleBytes == nil else {
+            throw ValidationError("-s and --sample-bytes exclude each other: give one of them.")
+        }
+        guard !percpu || chosen == 0 else {
+            throw ValidationError("-P is for the kernel: leave -p and the command out.")
+        }
+        guard chosen == 1 || (object == nil && prefix == nil && !temporary) else {
+            throw ValidationError("-O, -S and --temporary are for processes: give -p or a command.")
+        }
+        guard !combinedOnly || !showBlocks else {
+            throw ValidationError("-a and -C exclude each other: give one of them.")
+        }
+        guard !(growth && temporary) else {
+            throw ValidationError("--growth and --temporary exclude each other: give one of them.")
+        }
+        guard stackStorage > 0, stackStorage <= 1 << 22 else {
+            throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
+        }
+        guard mostBlocks > 0, mostBlocks <= 1 << 28 else {
+            throw ValidationError("--max-blocks must be 1 to \(1 << 28).")
+        }
+    }
+
+    /// Whether a process is traced, and not the kernel.
+    var isOfProcess: Bool { process != nil || words != nil || !command.isEmpty }
+
+    package func trace(_ session: Session) throws {
+        try MemleakRun(self, session).run()
+    }
+}
+
+/// Files that stacks are written to, and what their frames show.
+package struct PictureOptions: ParsableArguments {
+    @Option(
+        name: .customLong("flamegraph"),
+        help: ArgumentHelp(
+            "Draw a flame graph into this file: .svg or .html by its ending.", valueName: "file"),
+        transform: parsePicture)
+    package var flameGraph: String?
+
+    @Option(
+        name: .customLong("pprof"),
+        help: ArgumentHelp("Write a heap profile for pprof into this file.", valueName: "file"))
+    package var pprof: String?
+
+    @OptionGroup var walk: UnwindOptions
+
+    @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
+    package var lines = true
+
+    @Flag(inversion: .prefixedNo, help: "Show functions that were inlined as frames of their own.")
+    package var inlines = true
+
+    @Flag(inversion: .prefixedNo, help: "Show names of C++, Rust and Swift as in the source.")
+    package var demangle = true
+
+    package init() {}
+}
+
+func parsePositive(_ text: String) throws -> Int {
+    guard let count = Int(text), count > 0, count <= 1 << 31 else {
+        throw ValidationError("'\(escaped(text))' is no count: give a positive number.")
+    }
+    return count
+}
+
+func parseRate(_ text: String) throws -> UInt32 {
+    guard let rate = UInt32(text), rate > 0 else {
+        throw ValidationError("'\(escaped(text))' is no sampling rate: give a positive number.")
+    }
+    return rate
+}
+
+/// A byte count that may be 0.
+func parseSize(_ text: String) throws -> UInt64 { text == "0" ? 0 : try parseByteCount(text) }
+
+func parseMilliseconds(_ text: String) throws -> UInt64 {
+    guard let value = UInt64(text), value <= 1 << 43 else {
+        throw ValidationError("'\(escaped(text))' is no number of milliseconds.")
+    }
+    return value
+}
+
+/// Words of a command line, with quotes and backslashes as in a shell, and nothing else of one.
+func parseWords(_ text: String) throws -> [String] {
+    var words: [String] = []
+    var word: String?
+    var quote: Character?
+    var isEscaped = false
+    for character in text {
+        if isEscaped {
+            word = (word ?? "") + String(character)
+            isEscaped = false
+        } else if character == "\\", quote != "'" {
+            isEscaped = true
+        } else if let open = quote {
+            if character == open { quote = nil } else { word = (word ?? "") + String(character) }
+        } else if character == "'" || character == "\"" {
+            quote = character
+            word = word ?? ""
+        } else if character.isWhitespace {
+            if let complete = word { words.append(complete) }
+            word = nil
+        } else {
+            word = (word ?? "") + String(character)
+        }
+    }
+    if let word { words.append(word) }
+    guard quote == nil, !isEscaped, !words.isEmpty, words[0] != "" else {
+        throw ValidationError(
+            "'\(escaped(text))' is no command: a name is missing, or the end of a quotation.")
+    }
+    return words
+}
+
+let memleakDiscussion = """
+    Remembers every block from its allocation to its free, and reports those that are left, added up by the stack \
+    that allocated them. With -p or a command it probes the allocators of that process, wherever they are: libc, \
+    jemalloc, tcmalloc or mimalloc, in a library or in the executable, static or not, in the mount namespace of a \
+    container, or loaded later. Without, it traces the allocations of the kernel. -v lists what is probed. SIGUSR1 \
+    marks a beginning: blocks that were allocated before it are no longer shown.
+
+    OUTPUT: Every 5 seconds, and at the end, the stacks with most bytes, the largest last, with the innermost frame \
+    first: the caller of the allocator. From the second report on, what each stack has gained since the last one. \
+    When the process ends, a last report counts blocks of any age.
+
+    EXAMPLES: Who allocates what a running process does not free:
+
+        memleak -p 1234
+
+    The same at a tenth of the cost, with estimates:
+
+        memleak -p 1234 --sample-bytes 512K
+
+    A program from its start, and a heap profile for go tool pprof:
+
+        memleak --pprof heap.pb.gz -- ./program argument
+
+    OVERHEAD: Two or three probes for each pair of malloc and free, some microseconds; the probes are put on \
+    instructions that the kernel need not single-step. Sampling and size filters decide before anything else is \
+    done. docs/benchmarks.md has figures.
+
+    LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
+    Blocks that were allocated before the start are not known. Pools inside a program, and memory \
+    that it takes from the kernel directly, are not seen. 32-bit programs are not supported. An \
+    operator new of an allocator's own (jemalloc, tcmalloc, mimalloc) that throws while it is traced ends the \
+    program, unless it was asked for more than there can be: a changed return address stops the exception.
+
+    COMPATIBILITY: The options of BCC's memleak and of libbpf-tools' are there; where they differ it is BCC's \
+    meaning. Nested calls, such as of malloc in a library's own wrapper, count once. Memory mappings (mmap) do not \
+    count as blocks.
+    """

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
+internal import CSupport
+internal import Glibc
+internal import Probing
+internal import Processes
+internal import Reporting
+internal import Tracing
+
+/// One run of memleak.
+final class MemleakRun {
+    private let options: Memleak
+    private let session: Session
+    private let process: Int32?
+    private let way = AllocatorProbes.Way.best
+    private let report: MemleakReport
+    private var probes: AllocatorProbes?
+    private var reports = 0
+    private var executions = 0
+    private var marks: UInt32 = 0
+    /// Blocks that are older do not count; nanoseconds of the monotonic clock.
+    private var beginning: UInt64 = 0
+    /// The last report that was asked for has been written.
+    private var isComplete = false
+
+    /// Seconds between looks for allocators that were loaded since.
+    private static let lookAgain = 1.0
+
+    init(_ options: Memleak, _ session: Session) {
+        self.options = options
+        self.session = session
+        process = session.launchedProcess ?? options.process?.ids.first
+        report = MemleakReport(options, process: process)
+    }
+
+    func run() throws {
+        guard process == nil || session.chosenTasks != nil else {
+            throw CommandFailure(
+                "processes cannot be traced from inside a PID namespace: run it where the host's IDs are seen"
+            )
+        }
+        let (loaded, unwinder) = try session.loadStacks(
+            "memleak", options.pictures.walk, user: process != nil, tracesLaunched: false,
+            configure: configure)
+        try report.serve(unwinder, session)
+        if let process {
+            try prepare(loaded, process)
+        }
+        guard apus_count_signal(SIGUSR1) == 0 else { throw BPFError("count SIGUSR1", code: errno) }
+        try session.run(
+            loaded, of: "calls",
+            ready: { try ready(loaded) },
+            interval: (options.interval ?? 5, { [self] in try write(loaded, isLast: false) }),
+            record: { [self] in try record($0) },
+            afterRound: { [self] in noteMarks() },
+            detach: { [self] in probes?.detach() },
+            atEnd: {
+                try write(loaded, isLast: true)
+                report.writeConclusion(to: session)
+                try report.writeFiles()
+            })
+        sayLosses(loaded)
+    }
+
+    private func configure(_ object: borrowing OpenObject, byTables: Bool) throws {
+        var config = try config()
+        config.by_tables = byTables ? 1 : 0
+        object.setConstant("memleak_config", to: config)
+        try object.resize("stacks", to: options.stackStorage)
+        try object.resize("blocks", to: options.mostBlocks)
+        try object.resize("stack_totals", to: wantsTotals ? options.stackStorage : 1)
+        if options.sampleBytes != nil { object.setConstant("sample_distances", to: SampleDistances.table) }
+        if process != nil {
+            AllocatorProbes.configure(object, way)
+            for program in [
+                "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
+                "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
+                "percpu_alloc_before_5_18", "percpu_free_percpu",
+            ] { object.disable(program) }
+        } else {
+            try chooseKernelPrograms(object)
+        }
+    }
+
+    private func chooseKernelPrograms(_ object: borrowing OpenObject) throws {
+        for program in ["user_session", "user_entry", "user_return", "thread_ended", "program_executed"] {
+            object.disable(program)
+        }
+        for program in AllocatorProbes.entryPrograms { object.disable(program) }
+        try object.resize("threads", to: 1)
+        let types = try session.kernelTypes()
+        let general = [
+            "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
+            "kmem_cache_free",
+            "mm_page_alloc", "mm_page_free",
+        ]
+        let percpu = ["percpu_alloc_percpu", "percpu_alloc_before_5_18", "percpu_free_percpu"]
+        for program in options.percpu ? general : percpu { object.disable(program) }
+        guard !options.percpu else {
+            let isNew = types.tracepointArguments("percpu_alloc_percpu") ?? 0 >= 10
+            object.disable(isNew ? "percpu_alloc_before_5_18" : "percpu_alloc_percpu")
+            return
+        }
+        // The variants for nodes were merged with the others in 6.1.
+        for program in general where types.tracepointArguments(program) == nil { object.disable(program) }
+    }
+
+    private var wantsTotals: Bool {
+        options.combinedOnly || options.temporary || options.pictures.pprof != nil
+    }
+
+    private func config() throws -> memleak_config {
+        var config = memleak_config()
+        config.least_bytes = options.least
+        config.most_bytes = options.most ?? UInt64.max
+        config.sample_bytes = options.sampleBytes ?? 0
+        config.sample_below =
+            options.sampleRate > 1 ? UInt32((UInt64(1) << 32) / UInt64(options.sampleRate)) : 0
+        config.process = UInt32(process ?? 0)
+        config.stop_at_exec = session.launchedProcess != nil ? 1 : 0
+        config.totals = wantsTotals ? 1 : 0
+        config.trace = options.traceCalls ? 1 : 0
+        guard process == nil else { return config }
+        let types = try session.kernelTypes()
+        let hasOwnEvent = types.hasStruct("trace_event_raw_kmem_cache_alloc")
+        config.cache_objects_have_cache = hasOwnEvent ? 1 : 0
+        config.kmalloc_names_cache = !hasOwnEvent && types.tracepointArguments("kmalloc") == 6 ? 1 : 0
+        return config
+    }
+
+    // MARK: - The process
+
+    private func prepare(_ loaded: LoadedObject, _ process: Int32) throws {
+        let finder = AllocatorFinder(
+            process: process, names: AllocatorNames(prefix: options.prefix),
+            objects: options.object.map { [$0] } ?? [])
+        let probes = AllocatorProbes(loaded, process: process, finder: finder, way: way) { [session] in
+            session.explain($0)
+        }
+        self.probes = probes
+        guard session.launchedProcess == nil else {
+            session.atLaunch = { [self] in try launch($0) }
+            return
+        }
+        _ = try probes.look()
+        if probes.functions == 0 { throw nothingFound(process, probes) }
+        report.observe()
+        try lookAgain()
+    }
+
+    private func launch(_ launched: LaunchedCommand) throws {
+        let stops = try LaunchStops(launched) { try launched.release() }
+        if !stops.isPermitted {
+            session.say("the command cannot be stopped as it begins: its first allocations may be missing")
+        }
+        try stops.run { [self] in try lookAtNewFiles() }
+        report.observe()
+        try lookAgain()
+    }
+
+    /// Whether there are allocators that were not there before.
+    private func lookAtNewFiles() throws -> Bool {
+        let isNew = try probes?.look() == true
+        report.observe()
+        return isNew
+    }
+
+    private func nothingFound(_ process: Int32, _ probes: AllocatorProbes) -> CommandFailure {
+        if !probes.sawFiles {
+            return CommandFailure(
+                options.object == nil
+                    ? "cannot look into the files of process \(process): it may have ended, or be a kernel thread"
+                    : "process \(process) has no file mapped that -O names: leave it out to look into all")
+        }
+        if probes.sawForeignFiles {
+            return CommandFailure("process \(process) is a 32-bit program, which is not supported")
+        }
+        return CommandFailure(
+            "process \(process) has no allocator that can be found: none of its files has symbols of malloc and "
+                + "free; if it has others, name their beginning with -S")
+    }
+
+    private func lookAgain() throws {
+        try session.loop.schedule(seconds: Self.lookAgain, repeating: true) { [self] in
+            guard let probes else { return }
+            if try probes.look() { report.observe() }
+            if probes.functions == 0, let process, kill(process, 0) == 0 {
+                // A launched command that has nothing to probe once its loader is done.
+                throw nothingFound(process, probes)
+            }
+        }
+    }
+
+    private func record(_ bytes: RawSpan) throws {
+        guard bytes.byteCount >= MemoryLayout<memleak_event>.size else { return }
+        let event = bytes.unsafeLoadUnaligned(as: memleak_event.self)
+        if event.kind == MEMLEAK_EXECUTED.rawValue {
+            // Probes on files that were mapped before hold for the new program as well.
+            executions += 1
+            if executions > 1, let launched = session.launchedProcess {
+                try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
+            }
+            _ = try lookAtNewFiles()
+            return
+        }
+        try report.write(event, to: session.output)
+    }
+
+    // MARK: - Reports
+
+    private func ready(_ loaded: LoadedObject) throws {
+        if let process {
+            session.say("attaching to process \(process), Ctrl-C to quit")
+        } else {
+            session.say("attaching to kernel allocators, Ctrl-C to quit")
+        }
+    }
+
+    private func noteMarks() {
+        let now = apus_counted_signals()
+        guard now != marks else { return }
+        marks = now
+        beginning = monotonicTime()
+        session.say("from here: blocks that were allocated before are no longer shown")
+    }
+
+    /// Whether the process that was traced is no more, or only waits to be reaped.
+    private var processHasEnded: Bool {
+        guard let process else { return false }
+        guard let stat = readFile("/proc/\(process)/stat"), let end = stat.lastIndex(of: UInt8(ascii: ")")),
+            end + 2 < stat.endIndex
+        else { return true }
+        return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
+    }
+
+    private func write(_ loaded: LoadedObject, isLast: Bool) throws {
+        guard !isComplete else { return }
+        // Nothing to probe is not the same as nothing left.
+        if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
+        noteMarks()
+        if !isLast { report.observe() }
+        // What a program has not freed when it ends it will not free any more.
+        let age = processHasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
+        try report.read(loaded, minimumAge: age, since: beginning)
+        try report.write(to: session.output)
+        try session.output.flush()
+        reports += 1
+        if !isLast, reports == options.count {
+            isComplete = true
+            session.loop.stop()
+        }
+    }
+
+    private func sayLosses(_ loaded: LoadedObject) {
+        guard let state = try? loaded.sharedVariable("memleak_state", as: memleak_state.self).value else {
+            return
+        }
+        if state.lost_blocks > 0 {
+            session.say(
+                "\(state.lost_blocks) blocks were not remembered because there were too many: use a larger "
+                    + "--max-blocks, -z or --sample-bytes")
+        }
+        if state.lost_threads > 0 {
+            session.say("\(state.lost_threads) calls are missing because there were too many threads")
+        }
+    }
+}
+
+/// Nanoseconds of the clock that programs use.
+func monotonicTime() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}
+
+/// Distances between samples, as multiples of their mean: the quantiles of the exponential distribution.
+enum SampleDistances {
+    /// As programs have them: in 1/65536.
+    static var table: sample_distances {
+        let count = Int(SAMPLE_DISTANCES)
+        var distances = (0..<count).map { -log(1 - (Double($0) + 0.5) / Double(count)) }
+        // The middle of an interval is not its mean, least so of the last one: scaled, the mean of all is right.
+        let mean = distances.reduce(0, +) / Double(count)
+        distances = distances.map { $0 / mean }
+        var table = sample_distances()
+        withUnsafeMutableBytes(of: &table) { bytes in
+            for (index, distance) in distances.enumerated() {
+                bytes.storeBytes(
+                    of: UInt32((distance * 65_536).rounded()), toByteOffset: 4 * index, as: UInt32.self)
+            }
+        }
+        return table
+    }
+}

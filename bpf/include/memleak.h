@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef APUS_MEMLEAK_H
+#define APUS_MEMLEAK_H
+
+#include "stacks.h"
+
+/* What a probed function does, by where its arguments are. The cookie of its probe. */
+enum allocator_call {
+	CALL_ALLOCATE = 0, /* size */
+	CALL_ALLOCATE_ARRAY = 1, /* count, size */
+	CALL_RESIZE = 2, /* block, size */
+	CALL_RESIZE_ARRAY = 3, /* block, count, size */
+	CALL_ALIGNED = 4, /* alignment, size */
+	CALL_ALIGNED_INTO = 5, /* where to put the block, alignment, size; returns an error */
+	CALL_FREE = 6, /* block */
+	CALL_MASK = 0x0f,
+	CALL_NESTS = 0x80, /* or'ed into it: it may call another one of these */
+};
+
+#define SAMPLE_DISTANCES 1024
+
+/* Poisson sampling: distances between samples, in 1/65536 of their mean, each as probable as any other. */
+struct sample_distances {
+	__u32 values[SAMPLE_DISTANCES];
+};
+
+struct memleak_config {
+	__u64 least_bytes; /* smaller blocks are not looked at */
+	__u64 most_bytes; /* nor are larger ones */
+	__u64 sample_bytes; /* mean distance of samples in bytes; 0: no such sampling */
+	__u32 sample_below; /* of 2^32 calls so many are looked at; 0: all */
+	__u32 process; /* the one that is traced; 0: the kernel */
+	__u8 totals; /* also add up what was allocated and freed, by stack */
+	__u8 trace; /* a record for each call */
+	__u8 cache_objects_have_cache; /* kmem_cache_alloc names the cache (Linux 6.1) */
+	__u8 kmalloc_names_cache; /* kmalloc has it between address and size (5.19, 6.0) */
+	__u8 stop_at_exec; /* the process stops when it executes a program: it is ours */
+	__u8 by_tables; /* user stacks are walked by tables, not by frame pointers */
+	__u8 reserved[2];
+};
+
+/* A block that is allocated and not freed. */
+struct live_block {
+	__u64 bytes;
+	__u64 stack;
+	__u64 since_ns;
+	__u32 thread;
+	__u32 generation;
+};
+
+/* What was allocated from one stack since the start. */
+struct stack_total {
+	__u64 allocated_bytes;
+	__u64 allocated;
+	__u64 freed_bytes;
+	__u64 freed;
+	__u64 temporary; /* freed by the thread that allocated it, which allocated nothing in between */
+	__u64 temporary_bytes;
+};
+
+/* A thread that has called the allocator. */
+struct allocator_thread {
+	__u64 sp; /* at the entry of the outermost call that is under way; 0: none */
+	__u64 bytes;
+	__u64 into; /* where the address of the block will be */
+	__u64 released; /* the block that is being resized, if it was live */
+	struct live_block released_block;
+	__u64 last; /* the block that it allocated last */
+	__u32 call; /* enum allocator_call */
+	__u32 unwanted; /* only there to recognize nested calls */
+};
+
+/* Shared with the program while it runs. */
+struct memleak_state {
+	__u64 lost_blocks; /* not remembered: the map was full */
+	__u64 lost_threads;
+	__u32 generation; /* counts the programs that the process has executed */
+	__u32 reserved;
+};
+
+enum memleak_event_kind {
+	MEMLEAK_ALLOCATED = 1,
+	MEMLEAK_FREED = 2,
+	MEMLEAK_EXECUTED = 3,
+};
+
+struct memleak_event {
+	__u64 time_ns;
+	__u64 address;
+	__u64 bytes;
+	__u64 stack;
+	__u32 kind; /* enum memleak_event_kind */
+	__u32 thread;
+	char comm[TASK_COMM_BYTES];
+};
+
+#endif

@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Blocks that are allocated and not freed, by the stack that allocated them:
+ * of a process, through probes on its allocator's functions, or of the kernel.
+ */
+#include "lib/kernel.h"
+#include "lib/arch.bpf.h"
+#include "lib/events.bpf.h"
+#include "lib/filter.bpf.h"
+#define STACK_SLOTS 8 /* programs of user probes can be preempted */
+#include "lib/stacks.bpf.h"
+#include "include/memleak.h"
+
+#define BLOCKS_DEFAULT 1048576
+#define THREADS 65536
+#define TOTALS_DEFAULT 16384
+#define SIGSTOP 19
+#define IMPOSSIBLE_BYTES (1ull << 46)
+#define IGNORE_RETURN 1 /* of a session: this call's return is of no interest */
+
+const volatile struct memleak_config memleak_config;
+const volatile struct sample_distances sample_distances;
+struct memleak_state memleak_state;
+/* Types that only pass through the ring appear in BTF if something refers to them. */
+const struct memleak_event *memleak_event_type;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BLOCKS_DEFAULT);
+	__type(key, __u64);
+	__type(value, struct live_block);
+} blocks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS);
+	__type(key, __u32);
+	__type(value, struct allocator_thread);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TOTALS_DEFAULT);
+	__type(key, __u64);
+	__type(value, struct stack_total);
+} stack_totals SEC(".maps");
+
+/* Bytes to go until the next sample on this CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s64);
+} sample_rest SEC(".maps");
+
+/* The stack of the current thread, in a program of a return probe: the leaf has been left. */
+static __always_inline __u64 take_user_stack_here(void *ctx)
+{
+	__u32 process = bpf_get_current_pid_tgid() >> 32, id = 0;
+	struct stack_slot *slot = hold_slot(&id);
+	__u64 hash;
+
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		return 0;
+	}
+	if (memleak_config.by_tables)
+		hash = take_user_stack(ctx, slot, id, process, BY_TABLES, FROM_CALLER);
+	else
+		hash = take_user_stack(ctx, slot, id, process, BY_FRAME_POINTERS, FROM_CALLER);
+	release_slot(slot);
+	return hash;
+}
+
+static __always_inline __u64 take_kernel_stack_here(void *ctx)
+{
+	__u32 id = 0;
+	struct stack_slot *slot = hold_slot(&id);
+	__u64 hash;
+
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		return 0;
+	}
+	hash = take_kernel_stack(ctx, slot, id);
+	release_slot(slot);
+	return hash;
+}
+
+static __always_inline void report_call(__u32 kind, __u64 address, __u64 bytes, __u64 stack)
+{
+	struct memleak_event event = {
+		.time_ns = bpf_ktime_get_ns(),
+		.address = address,
+		.bytes = bytes,
+		.stack = stack,
+		.kind = kind,
+		.thread = bpf_get_current_pid_tgid(),
+	};
+
+	bpf_get_current_comm(event.comm, sizeof(event.comm));
+	send_record(&event, sizeof(event));
+}
+
+/* --- Sampling and filters -------------------------------------------------------------------------------- */
+
+static __always_inline bool sampled_by_bytes(__u64 bytes)
+{
+	__u32 zero = 0, chance;
+	__s64 *rest = bpf_map_lookup_elem(&sample_rest, &zero);
+
+	if (!rest)
+		return false;
+	if (bytes > 1ull << 40)
+		return true;
+	*rest -= bytes;
+	if (*rest >= 0)
+		return false;
+	/* An exponential distance has no memory: where the last one ended in the block does not matter. */
+	chance = bpf_get_prandom_u32() % SAMPLE_DISTANCES;
+	*rest = (__s64)((memleak_config.sample_bytes * sample_distances.values[chance]) >> 16);
+	return true;
+}
+
+static __always_inline bool size_wanted(__u64 bytes)
+{
+	if (bytes < memleak_config.least_bytes || bytes > memleak_config.most_bytes)
+		return false;
+	if (memleak_config.sample_below)
+		return bpf_get_prandom_u32() < memleak_config.sample_below;
+	if (memleak_config.sample_bytes)
+		return sampled_by_bytes(bytes);
+	return true;
+}
+
+/* --- Books ------------------------------------------------------------------------------------------------ */
+
+static __always_inline struct stack_total *total_of(__u64 stack)
+{
+	struct stack_total *total = bpf_map_lookup_elem(&stack_totals, &stack), first = {};
+
+	if (!total) {
+		bpf_map_update_elem(&stack_totals, &stack, &first, BPF_NOEXIST);
+		total = bpf_map_lookup_elem(&stack_totals, &stack);
+	}
+	if (!total)
+		__sync_fetch_and_add(&event_channel.lost_totals, 1);
+	return total;
+}
+
+static __always_inline void total_freed(struct live_block *block, bool temporary)
+{
+	struct stack_total *total = total_of(block->stack);
+
+	if (!total)
+		return;
+	__sync_fetch_and_add(&total->freed, 1);
+	__sync_fetch_and_add(&total->freed_bytes, block->bytes);
+	if (temporary) {
+		__sync_fetch_and_add(&total->temporary, 1);
+		__sync_fetch_and_add(&total->temporary_bytes, block->bytes);
+	}
+}
+
+static __always_inline void remember(__u64 address, struct live_block *block)
+{
+	struct stack_total *total;
+
+	if (memleak_config.totals) {
+		/* Freed without our seeing it, or it could not be allocated again. */
+		struct live_block *old = bpf_map_lookup_elem(&blocks, &address);
+
+		if (old)
+			total_freed(old, false);
+	}
+	if (bpf_map_update_elem(&blocks, &address, block, BPF_ANY)) {
+		__sync_fetch_and_add(&memleak_state.lost_blocks, 1);
+		return;
+	}
+	if (memleak_config.totals) {
+		total = total_of(block->stack);
+		if (total) {
+			__sync_fetch_and_add(&total->allocated, 1);
+			__sync_fetch_and_add(&total->allocated_bytes, block->bytes);
+		}
+	}
+	if (memleak_config.trace)
+		report_call(MEMLEAK_ALLOCATED, address, block->bytes, block->stack);
+}
+
+/* Whether the calling thread has allocated nothing since this block. */
+static __always_inline bool is_last_of_thread(__u64 address)
+{
+	__u32 thread = bpf_get_current_pid_tgid();
+	struct allocator_thread *state = bpf_map_lookup_elem(&threads, &thread);
+
+	return state && state->last == address;
+}
+
+static __always_inline void forget(__u64 address)
+{
+	struct live_block *block;
+
+	if (!address)
+		return;
+	if (!memleak_config.totals && !memleak_config.trace) {
+		bpf_map_delete_elem(&blocks, &address);
+		return;
+	}
+	block = bpf_map_lookup_elem(&blocks, &address);
+	if (!block)
+		return;
+	if (memleak_config.trace)
+		report_call(MEMLEAK_FREED, address, block->bytes, block->stack);
+	if (memleak_config.totals && block->generation == memleak_state.generation)
+		total_freed(block, is_last_of_thread(address));
+	bpf_map_delete_elem(&blocks, &address);
+}
+
+/* --- User allocations ------------------------------------------------------------------------------------- */
+
+static __always_inline struct allocator_thread *thread_state(__u32 thread)
+{
+	struct allocator_thread *state = bpf_map_lookup_elem(&threads, &thread), first = {};
+
+	if (state)
+		return state;
+	bpf_map_update_elem(&threads, &thread, &first, BPF_NOEXIST);
+	state = bpf_map_lookup_elem(&threads, &thread);
+	if (!state)
+		__sync_fetch_and_add(&memleak_state.lost_threads, 1);
+	return state;
+}
+
+struct call_arguments {
+	__u64 first, second, third;
+};
+
+/* Read once, and held: the compiler would otherwise compute places in ctx, which older verifiers refuse. */
+static __always_inline struct call_arguments call_arguments(struct pt_regs *ctx)
+{
+	struct call_arguments found = {CALL_ARGUMENT_1(ctx), CALL_ARGUMENT_2(ctx),
+				       CALL_ARGUMENT_3(ctx)};
+
+	barrier_var(found.first);
+	barrier_var(found.second);
+	barrier_var(found.third);
+	return found;
+}
+
+static __always_inline __u64 requested_bytes(const struct call_arguments *arguments, __u32 call)
+{
+	switch (call) {
+	case CALL_ALLOCATE:
+		return arguments->first;
+	case CALL_ALLOCATE_ARRAY:
+		return arguments->first * arguments->second;
+	case CALL_RESIZE_ARRAY:
+		return arguments->second * arguments->third;
+	case CALL_ALIGNED_INTO:
+		return arguments->third;
+	default:
+		return arguments->second;
+	}
+}
+
+/*
+ * A block that is resized may be freed on the way, and its address be given to
+ * another thread before we hear of that: it is taken out now, and put back if
+ * the call fails.
+ */
+static __always_inline bool take_out(struct allocator_thread *state, __u64 address)
+{
+	struct live_block *block = address ? bpf_map_lookup_elem(&blocks, &address) : NULL;
+
+	if (!block)
+		return false;
+	state->released_block = *block;
+	state->released = address;
+	bpf_map_delete_elem(&blocks, &address);
+	return true;
+}
+
+/*
+ * Whether a thread's call is made by the one that is under way: its return
+ * address is still that of the trampoline, which begins a page. An exception
+ * may have left the call without a return that we saw.
+ */
+static __always_inline bool is_nested(struct allocator_thread *state, __u64 sp)
+{
+	__u64 return_address = 0;
+
+	if (!state->sp || sp > state->sp)
+		return false;
+	bpf_probe_read_user(&return_address, sizeof(return_address), (void *)state->sp);
+	return return_address && !(return_address & 4095);
+}
+
+static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool always_returns)
+{
+	__u32 call = cookie & CALL_MASK, thread;
+	__u64 sp = STACK_POINTER(ctx), bytes;
+	struct call_arguments arguments = call_arguments(ctx);
+	struct allocator_thread *state;
+	bool resizes = call == CALL_RESIZE || call == CALL_RESIZE_ARRAY, wanted, needed;
+
+	if (call == CALL_FREE) {
+		forget(arguments.first);
+		return IGNORE_RETURN;
+	}
+	bytes = requested_bytes(&arguments, call);
+	/* No address space has room for that. operator new throws, which a changed return address would not survive. */
+	if (bytes >= IMPOSSIBLE_BYTES)
+		return IGNORE_RETURN;
+	wanted = size_wanted(bytes);
+	/* Even one that does not count has to be known, so that those that it makes do not count. */
+	needed = wanted || always_returns || cookie & CALL_NESTS;
+	if (!needed && !resizes)
+		return IGNORE_RETURN;
+	thread = bpf_get_current_pid_tgid();
+	state = thread_state(thread);
+	if (!state || is_nested(state, sp))
+		return IGNORE_RETURN;
+	state->released = 0;
+	state->sp = 0;
+	if (resizes && !take_out(state, arguments.first) && !needed)
+		return IGNORE_RETURN;
+	state->call = cookie;
+	state->bytes = bytes;
+	state->into = arguments.first;
+	state->unwanted = !wanted;
+	state->sp = sp;
+	return 0;
+}
+
+/* The block that a call has returned; 0 if it failed. */
+static __always_inline __u64 returned_block(struct pt_regs *ctx, struct allocator_thread *state)
+{
+	__u64 result = CALL_RESULT(ctx), address = 0;
+
+	if ((state->call & CALL_MASK) != CALL_ALIGNED_INTO)
+		return result;
+	if ((__u32)result)
+		return 0;
+	bpf_probe_read_user(&address, sizeof(address), (void *)state->into);
+	return address;
+}
+
+static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_thread *state)
+{
+	__u32 call = state->call & CALL_MASK;
+	bool resizes = call == CALL_RESIZE || call == CALL_RESIZE_ARRAY;
+	__u64 address = returned_block(ctx, state);
+	struct live_block block = {};
+
+	if (resizes && state->released) {
+		/* A failed resize leaves the block; one to nothing that returns nothing has freed it. */
+		if (!address && state->bytes) {
+			block = state->released_block;
+			bpf_map_update_elem(&blocks, &state->released, &block, BPF_ANY);
+			return;
+		}
+		if (memleak_config.trace)
+			report_call(MEMLEAK_FREED, state->released, state->released_block.bytes,
+				    state->released_block.stack);
+		if (memleak_config.totals)
+			total_freed(&state->released_block, false);
+	}
+	if (!address || state->unwanted)
+		return;
+	block.bytes = state->bytes;
+	block.stack = take_user_stack_here(ctx);
+	block.since_ns = bpf_ktime_get_ns();
+	block.thread = bpf_get_current_pid_tgid();
+	block.generation = memleak_state.generation;
+	state->last = address;
+	remember(address, &block);
+}
+
+/* The return address is off the stack: what was at sp is below it now. */
+static __always_inline bool is_return(struct allocator_thread *state, struct pt_regs *ctx)
+{
+	return state && state->sp && STACK_POINTER(ctx) == state->sp + sizeof(__u64);
+}
+
+static __always_inline void at_return(struct pt_regs *ctx)
+{
+	__u32 thread = bpf_get_current_pid_tgid();
+	struct allocator_thread *state = bpf_map_lookup_elem(&threads, &thread);
+
+	if (!is_return(state, ctx))
+		return;
+	call_returned(ctx, state);
+	state->sp = 0;
+}
+
+/*
+ * One program for entries and returns. Which of both it is: calls leave sp an
+ * odd multiple of eight (System V ABI, 3.2.2), and after a return it is what
+ * the thread's own entry tells.
+ */
+SEC("uprobe")
+int user_session(struct pt_regs *ctx)
+{
+	struct allocator_thread *state;
+	__u32 thread;
+
+	if (!(STACK_POINTER(ctx) & STACK_POINTER_AT_ENTRY)) {
+		thread = bpf_get_current_pid_tgid();
+		state = bpf_map_lookup_elem(&threads, &thread);
+		if (is_return(state, ctx)) {
+			call_returned(ctx, state);
+			state->sp = 0;
+			return 0;
+		}
+	}
+	return call_begins(ctx, bpf_get_attach_cookie(ctx), false) ? IGNORE_RETURN : 0;
+}
+
+SEC("uprobe")
+int user_entry(struct pt_regs *ctx)
+{
+	call_begins(ctx, bpf_get_attach_cookie(ctx) & CALL_MASK, true);
+	return 0;
+}
+
+SEC("uretprobe")
+int user_return(struct pt_regs *ctx)
+{
+	at_return(ctx);
+	return 0;
+}
+
+/* Before Linux 5.15 probes have no cookies: one program for each kind of function. */
+#define ENTRY(name, call)                     \
+	SEC("uprobe")                         \
+	int name(struct pt_regs *ctx)         \
+	{                                     \
+		call_begins(ctx, call, true); \
+		return 0;                     \
+	}
+
+ENTRY(entry_0, CALL_ALLOCATE)
+ENTRY(entry_1, CALL_ALLOCATE_ARRAY)
+ENTRY(entry_2, CALL_RESIZE)
+ENTRY(entry_3, CALL_RESIZE_ARRAY)
+ENTRY(entry_4, CALL_ALIGNED)
+ENTRY(entry_5, CALL_ALIGNED_INTO)
+ENTRY(entry_6, CALL_FREE)
+
+SEC("raw_tp/sched_process_exit")
+int thread_ended(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 thread = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&threads, &thread);
+	return 0;
+}
+
+/* Another program: whatever the process had allocated is gone. */
+SEC("raw_tp/sched_process_exec")
+int program_executed(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (bpf_get_current_pid_tgid() >> 32 != memleak_config.process)
+		return 0;
+	/* The first one of a command that we have started is watched from outside. */
+	if (memleak_config.stop_at_exec && memleak_state.generation)
+		bpf_send_signal(SIGSTOP);
+	__sync_fetch_and_add(&memleak_state.generation, 1);
+	report_call(MEMLEAK_EXECUTED, 0, 0, 0);
+	return 0;
+}
+
+/* --- Kernel allocations ----------------------------------------------------------------------------------- */
+
+static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 bytes)
+{
+	struct live_block block = {};
+
+	/* Errors are addresses as well (linux/err.h), and ZERO_SIZE_PTR is 16. */
+	if (address <= 16 || address >= (__u64)-4095 || !size_wanted(bytes))
+		return;
+	if (bpf_get_current_pid_tgid() >> 32 == task_filter.self)
+		return;
+	block.bytes = bytes;
+	block.stack = take_kernel_stack_here(ctx);
+	block.since_ns = bpf_ktime_get_ns();
+	block.thread = bpf_get_current_pid_tgid();
+	remember(address, &block);
+}
+
+static __always_inline int kmalloc_called(struct bpf_raw_tracepoint_args *ctx)
+{
+	/*
+	 * Linux 5.19 put the cache before the sizes, 6.1 took it out again (commit 11e9734bcb6a, "mm/slab_common:
+	 * unify NUMA and UMA version of tracepoints"). Both are read: verifiers refuse a computed place in ctx.
+	 */
+	__u64 bytes = ctx->args[3], behind_cache = ctx->args[4];
+
+	barrier_var(bytes);
+	barrier_var(behind_cache);
+	kernel_allocated(ctx, ctx->args[1],
+			 memleak_config.kmalloc_names_cache ? behind_cache : bytes);
+	return 0;
+}
+
+SEC("raw_tp/kmalloc")
+int kmalloc(struct bpf_raw_tracepoint_args *ctx)
+{
+	return kmalloc_called(ctx);
+}
+
+SEC("raw_tp/kmalloc_node")
+int kmalloc_node(struct bpf_raw_tracepoint_args *ctx)
+{
+	return kmalloc_called(ctx);
+}
+
+static __always_inline int cache_allocated(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kmem_cache *cache = (struct kmem_cache *)ctx->args[2];
+
+	if (!memleak_config.cache_objects_have_cache)
+		return kmalloc_called(ctx);
+	kernel_allocated(ctx, ctx->args[1], BPF_CORE_READ(cache, size));
+	return 0;
+}
+
+SEC("raw_tp/kmem_cache_alloc")
+int kmem_cache_alloc(struct bpf_raw_tracepoint_args *ctx)
+{
+	return cache_allocated(ctx);
+}
+
+SEC("raw_tp/kmem_cache_alloc_node")
+int kmem_cache_alloc_node(struct bpf_raw_tracepoint_args *ctx)
+{
+	return cache_allocated(ctx);
+}
+
+SEC("raw_tp/kfree")
+int kfree(struct bpf_raw_tracepoint_args *ctx)
+{
+	forget(ctx->args[1]);
+	return 0;
+}
+
+SEC("raw_tp/kmem_cache_free")
+int kmem_cache_free(struct bpf_raw_tracepoint_args *ctx)
+{
+	forget(ctx->args[1]);
+	return 0;
+}
+
+/* Pages are known by their struct page, which no other block has as its address. */
+SEC("raw_tp/mm_page_alloc")
+int mm_page_alloc(struct bpf_raw_tracepoint_args *ctx)
+{
+	kernel_allocated(ctx, ctx->args[0], 4096ull << (ctx->args[1] & 31));
+	return 0;
+}
+
+SEC("raw_tp/mm_page_free")
+int mm_page_free(struct bpf_raw_tracepoint_args *ctx)
+{
+	forget(ctx->args[0]);
+	return 0;
+}
+
+/* Since Linux 5.18 it begins with the caller, and says how much it has taken. */
+SEC("raw_tp/percpu_alloc_percpu")
+int percpu_alloc_percpu(struct bpf_raw_tracepoint_args *ctx)
+{
+	kernel_allocated(ctx, ctx->args[7], ctx->args[8]);
+	return 0;
+}
+
+SEC("raw_tp/percpu_alloc_percpu")
+int percpu_alloc_before_5_18(struct bpf_raw_tracepoint_args *ctx)
+{
+	kernel_allocated(ctx, ctx->args[6], ctx->args[2]);
+	return 0;
+}
+
+SEC("raw_tp/percpu_free_percpu")
+int percpu_free_percpu(struct bpf_raw_tracepoint_args *ctx)
+{
+	forget(ctx->args[2]);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
