@@ -108,12 +108,6 @@ package struct Memleak: TracingCommand {
     package var stackStorage: UInt32 = 16_384
 
     @Option(
-        name: .customLong("perf-max-stack-depth"), parsing: .unconditional,
-        help: ArgumentHelp("Show at most so many frames of a stack (127).", valueName: "count"),
-        transform: parsePositive)
-    package var depth: Int = Int(STACK_FRAMES)
-
-    @Option(
         name: .customLong("max-blocks"), parsing: .unconditional,
         help: ArgumentHelp("How many blocks can be remembered at once (1048576).", valueName: "count"))
     package var mostBlocks: UInt32 = 1 << 20

@@ -149,8 +149,8 @@ final class MemleakReport {
             let (addresses, end) = store[sum.stack]
             guard !addresses.isEmpty else { continue }
             ends[sum.stack] = end
-            var frames = frames(Array(addresses.prefix(options.depth)))
-            if let marker = end.marker, addresses.count <= options.depth {
+            var frames = frames(addresses)
+            if let marker = end.marker {
                 frames.append(Frame(marker: marker))
             }
             stacks[sum.stack] = frames
