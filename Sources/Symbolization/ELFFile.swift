@@ -107,6 +107,14 @@ package struct ELFFile {
         sections.first { sectionNames.string(at: Int($0.name)).elementsEqual(name.utf8) }
     }
 
+    /// Where the linker has put jumps through the table of addresses that the loader fills.
+    package var linkerStubs: [Range<UInt64>] {
+        [".plt", ".plt.sec", ".plt.got", ".iplt"].compactMap { section(named: $0) }.compactMap { section in
+            let end = section.address.addingReportingOverflow(section.size)
+            return end.overflow || section.size == 0 ? nil : section.address..<end.partialValue
+        }
+    }
+
     /// Where code can be, in ascending order: by sections, or by segments if there are none.
     package func codeRanges() -> [Range<UInt64>] {
         let ranges = sections.filter { $0.isCode && $0.type != 0 }.map { ($0.address, $0.size) }

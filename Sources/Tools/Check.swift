@@ -45,6 +45,7 @@ package struct Check: ParsableCommand {
         for feature in Feature.allCases {
             try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
         }
+        try output.row(table, Self.unwinding(privileged: missing.isEmpty))
         var failed = false
         for command in Toolkit.commands {
             let finding = Self.finding(command)
@@ -104,6 +105,23 @@ package struct Check: ParsableCommand {
         }
         return Finding(
             kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
+    }
+
+    /// Whether the kernel takes the programs that walk user stacks; commands do without, by frame pointers.
+    private static func unwinding(privileged: Bool) -> Finding {
+        let name = "user stacks by call frame information"
+        guard privileged else {
+            return Finding(
+                kind: "feature", name: name, answer: "unknown", remark: "trying it needs the capabilities")
+        }
+        do {
+            var parsed = try ProfileCommand.parse(["--dry-run", "--unwind", "dwarf"])
+            try parsed.run()
+            return Finding(kind: "feature", name: name, answer: "yes", remark: "")
+        } catch {
+            return Finding(
+                kind: "feature", name: name, answer: "no", remark: "stacks follow frame pointers: \(error)")
+        }
     }
 
     private static func finding(_ command: any TracingCommand.Type) -> Finding {

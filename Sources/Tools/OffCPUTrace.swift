@@ -155,8 +155,10 @@ final class OffCPUTrace {
 
     /// Whether the kernel was entered there by an interrupt: on x86 (asm/idtentry.h) or arm64 (entry.S).
     private static func isInterrupt(_ name: String) -> Bool {
-        name.hasPrefix("asm_sysvec_") || name == "asm_common_interrupt"
-            || ["el1_irq", "el0_irq", "el1h_64_irq", "el0t_64_irq", "el0t_32_irq"].contains(name)
+        switch name {
+        case "asm_common_interrupt", "el1_irq", "el0_irq", "el1h_64_irq", "el0t_64_irq", "el0t_32_irq": true
+        default: name.hasPrefix("asm_sysvec_")
+        }
     }
 
     /// Leaf first.

@@ -13,6 +13,8 @@ struct FunctionEntry {
     var section: UInt8 = 0
     /// Whether it returns from a signal handler.
     var isSignalReturn = false
+    /// Whether it is a linker's stubs, which jump on with the stack as it was at the call.
+    var isStubs = false
 }
 
 /// Reads the entries of sections, but not the instructions of functions.

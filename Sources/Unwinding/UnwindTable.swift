@@ -63,6 +63,7 @@ package struct UnwindTable: Sendable {
             if let section = CallFrameSection.debugging(other, bias: bias) { builder.add(section) }
         }
         builder.addSignalReturns()
+        builder.addStubs(elf.linkerStubs)
         guard let table = builder.build() else { return nil }
         self = table
     }

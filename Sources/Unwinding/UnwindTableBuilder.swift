@@ -62,6 +62,15 @@ struct UnwindTableBuilder {
         Self.sort(&functions)
     }
 
+    /// Adds the stubs of static programs, for functions that are chosen at run time: linkers do not describe them.
+    mutating func addStubs(_ sections: [Range<UInt64>]) {
+        let stubs = sections.compactMap { code.clipped($0.lowerBound, $0.upperBound) }
+            .map { FunctionEntry(start: $0.lowerBound, end: $0.upperBound, isStubs: true) }
+            .sorted { $0.start < $1.start }
+        functions += Self.outside(functions, stubs)
+        Self.sort(&functions)
+    }
+
     /// By address. Of functions that begin at the same, the one that is first in the file comes last, and so wins.
     private static func sort(_ functions: inout [FunctionEntry]) {
         let isSorted = functions.withUnsafeBufferPointer { functions in
@@ -150,6 +159,10 @@ struct UnwindTableBuilder {
     private mutating func add(_ function: FunctionEntry, _ part: Range<UInt64>, _ rows: inout UnwindRows) {
         guard !function.isSignalReturn else {
             rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_SIGNAL)) ?? 0)
+            return
+        }
+        guard !function.isStubs else {
+            rows.add(part, rules.number(of: CallFrameMachine.stubs) ?? 0)
             return
         }
         let instructions = Int(function.instructionsStart)..<Int(function.instructionsEnd)

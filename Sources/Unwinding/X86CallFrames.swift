@@ -33,6 +33,14 @@ enum X86CallFrames {
         return rule
     }
 
+    /// Of code that has pushed nothing: only the return address is on the stack.
+    static var stubs: unwind_rule {
+        var rule = rule(CFA_STACK)
+        rule.cfa_offset = 8
+        rule.ra_offset = -8
+        return rule
+    }
+
     static func rule(_ kind: unwind_cfa) -> unwind_rule {
         var rule = unwind_rule()
         rule.cfa = UInt8(kind.rawValue)
