@@ -1,26 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CBPFPrograms
+internal import CZlib
 
 /// A BPF object file that is part of this executable.
 package struct ObjectImage {
     package let name: String
+    /// Valid as long as this process: a command asks for one or two objects, once.
     package let bytes: UnsafeRawBufferPointer
 
     /// Every embedded object, in the order of their names.
-    package static var all: [ObjectImage] {
-        (0..<Int(apus_object_count)).map { index in
-            let object = apus_object_at(UInt(index)).pointee
-            return ObjectImage(
-                name: String(cString: object.name),
-                bytes: UnsafeRawBufferPointer(start: object.bytes, count: Int(object.size)))
-        }
-    }
+    package static var all: [ObjectImage] { embedded.map(unpack) }
 
     /// The image with this name; asking for one that is not there is a mistake in the program.
     package static func named(_ name: String) -> ObjectImage {
-        guard let image = all.first(where: { $0.name == name }) else {
+        guard let object = embedded.first(where: { String(cString: $0.name) == name }) else {
             preconditionFailure("no BPF object named \(name) is embedded")
         }
-        return image
+        return unpack(object)
+    }
+
+    private static var embedded: [apus_object] {
+        (0..<Int(apus_object_count)).map { apus_object_at(UInt($0)).pointee }
+    }
+
+    private static func unpack(_ object: apus_object) -> ObjectImage {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(object.size), alignment: 8)
+        var stream = z_stream()
+        // 16: of gzip's format (zlib manual, inflateInit2)
+        var code = inflateInit2_(
+            &stream, MAX_WBITS + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        stream.next_in = UnsafeMutablePointer(mutating: object.packed)
+        stream.avail_in = UInt32(object.packed_size)
+        stream.next_out = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        stream.avail_out = UInt32(bytes.count)
+        if code == Z_OK { code = inflate(&stream, Z_FINISH) }
+        inflateEnd(&stream)
+        precondition(code == Z_STREAM_END && stream.avail_out == 0, "an embedded object is damaged")
+        return ObjectImage(name: String(cString: object.name), bytes: UnsafeRawBufferPointer(bytes))
     }
 }

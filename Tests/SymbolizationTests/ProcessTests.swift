@@ -75,6 +75,9 @@ import Testing
             close(file)
         }
         try overwrite("before")
+        // The kernel's clock for this is coarse: the second version must not have the same time.
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSince1970: 1_000_000_000)], ofItemAtPath: path)
         let target = try Target([program(directory)], environment: ["LD_PRELOAD": path])
         let symbolizer = symbolizer(observing: target)
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)

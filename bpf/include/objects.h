@@ -5,7 +5,8 @@
 /* An object file that is embedded into the executable. */
 struct apus_object {
 	const char *_Nonnull name; /* of the source file, without its ending */
-	const unsigned char *_Nonnull bytes;
+	const unsigned char *_Nonnull packed; /* by gzip */
+	unsigned long packed_size;
 	unsigned long size;
 };
 
