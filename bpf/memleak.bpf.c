@@ -9,6 +9,7 @@
 #include "lib/filter.bpf.h"
 #define STACK_SLOTS 8 /* programs of user probes can be preempted */
 #include "lib/stacks.bpf.h"
+#include "lib/user_probe.bpf.h"
 #include "include/memleak.h"
 
 #define BLOCKS_DEFAULT 1048576
@@ -405,6 +406,7 @@ int user_session(struct pt_regs *ctx)
 	struct allocator_thread *state;
 	__u32 thread;
 
+	STAY_ON_KERNEL_STACK(ctx);
 	if (!(STACK_POINTER(ctx) & STACK_POINTER_AT_ENTRY)) {
 		thread = bpf_get_current_pid_tgid();
 		state = bpf_map_lookup_elem(&threads, &thread);
@@ -420,6 +422,7 @@ int user_session(struct pt_regs *ctx)
 SEC("uprobe")
 int user_entry(struct pt_regs *ctx)
 {
+	STAY_ON_KERNEL_STACK(ctx);
 	call_begins(ctx, bpf_get_attach_cookie(ctx) & CALL_MASK, true);
 	return 0;
 }
@@ -427,6 +430,7 @@ int user_entry(struct pt_regs *ctx)
 SEC("uretprobe")
 int user_return(struct pt_regs *ctx)
 {
+	STAY_ON_KERNEL_STACK(ctx);
 	at_return(ctx);
 	return 0;
 }
@@ -436,6 +440,7 @@ int user_return(struct pt_regs *ctx)
 	SEC("uprobe")                         \
 	int name(struct pt_regs *ctx)         \
 	{                                     \
+		STAY_ON_KERNEL_STACK(ctx);    \
 		call_begins(ctx, call, true); \
 		return 0;                     \
 	}
