@@ -2,7 +2,7 @@
 
 /// One version of an ELF file, or the vdso: what it says of addresses, read when first asked for.
 package final class Module {
-    private let number: Int
+    private var number: Int
     private let path: String
     let buildID: String?
     let stamp: FileStamp?
@@ -12,6 +12,8 @@ package final class Module {
     /// Its bytes.
     package let source: ByteSource
     private var debugFile: DebugFile?
+    /// Whether it does not tell by itself all that a debug file would.
+    private let isStripped: Bool
     private var index: SymbolIndex?
     private var names: [Int: String?] = [:]
     private var nameBytes = 0
@@ -28,6 +30,7 @@ package final class Module {
         if case .file(let file) = source { stamp = file.stamp } else { stamp = nil }
         self.source = source
         self.debugFile = debugFile
+        isStripped = !elf.hasSymbols || !elf.hasDebugInformation
         segments = SegmentMap(elf)
     }
 
@@ -65,6 +68,15 @@ package final class Module {
         nameBytes = 0
     }
 
+    /// Whether a debug file may be had from elsewhere.
+    var lacksDebugFile: Bool { isStripped && debugFile == nil && buildID != nil && stamp != nil }
+
+    /// Forgets what was found out without a debug file, here and, by another number, in line providers.
+    func beginAgain(number: Int) {
+        dropIndex()
+        self.number = number
+    }
+
     private func name(of number: Int, in index: SymbolIndex, _ demangler: Demangler?) -> String? {
         if let known = names[number] { return known }
         let name = index.name(of: number).map {
@@ -87,6 +99,7 @@ package final class Module {
         guard let elf = ELFFile(source) else { return .empty }
         var builder = SymbolIndexBuilder(limit: reader.symbolLimit, code: elf.codeRanges())
         builder.add(elf)
+        builder.addLinkageStubs(elf)
         // Symbols that the distribution left in for stack traces (GDB manual, "MiniDebugInfo").
         if let section = elf.section(named: ".gnu_debugdata"),
             let packed = elf.contents(of: section, limit: 1 << 24),
@@ -95,7 +108,7 @@ package final class Module {
         {
             builder.add(inner)
         }
-        if let debug = checkedDebugFile(), let other = ELFFile(.file(debug)) {
+        if let debug = checkedDebugFile(reader.server), let other = ELFFile(.file(debug)) {
             // Prelinking moves the file, but not its debug file.
             let bias = segments.base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0
             builder.add(other, bias: bias)
@@ -104,8 +117,11 @@ package final class Module {
     }
 
     /// The separate debug file, once it is known to belong to this one.
-    private func checkedDebugFile() -> OpenFile? {
+    private func checkedDebugFile(_ server: DebugFileServer?) -> OpenFile? {
         debugFile = debugFile?.verified.map { DebugFile(file: $0, checksum: nil) }
+        if lacksDebugFile, let server, let buildID {
+            debugFile = server.find(buildID: buildID, of: path).map { DebugFile(file: $0, checksum: nil) }
+        }
         return debugFile?.file
     }
 }
@@ -116,6 +132,8 @@ struct SymbolReading {
     let demangler: Demangler?
     /// How many symbols to take from one module at most.
     let symbolLimit: Int
+    /// What to ask for debug files that are not here; nil to do without.
+    let server: DebugFileServer?
     /// Told how many symbols an index has that was made.
     let indexed: (Int) -> Void
 }

@@ -99,6 +99,14 @@ final class ModuleRegistry {
         byEvent = byEvent.filter { byIdentity[$0.value] != nil }
     }
 
+    /// Has everything that lacks a debug file be read again.
+    func beginAgain() {
+        for module in modules where module.lacksDebugFile {
+            nextNumber += 1
+            module.beginAgain(number: nextNumber)
+        }
+    }
+
     private func make(
         _ source: ByteSource, _ elf: ELFFile, path: String, identity: FileIdentity?, root: Int32?
     ) -> Module {

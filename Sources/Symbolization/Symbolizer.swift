@@ -29,6 +29,7 @@ package final class Symbolizer {
     /// Counts lookups, to tell what was not used for longest.
     private var clock: UInt64 = 0
     private var cachedFrames = 0
+    private var debugFileServer: DebugFileServer?
     /// Called when the code of a process may have changed.
     package var codeChanged: ((_ process: Int32) -> Void)?
     /// Whether something was read since the limit was last looked at.
@@ -276,7 +277,8 @@ extension Symbolizer {
     private var reading: SymbolReading {
         // So that one file cannot push out all others.
         let limit = max(options.memoryLimit, 0) / 4 / MemoryLayout<SymbolIndex.Symbol>.stride
-        return SymbolReading(demangler: demangler, symbolLimit: limit) { [self] count in
+        return SymbolReading(demangler: demangler, symbolLimit: limit, server: debugFileServer) {
+            [self] count in
             counts.symbolsIndexed += count
             hasGrown = true
         }
@@ -287,6 +289,14 @@ extension Symbolizer {
         registry.modules.reduce(0) { $0 + $1.bytesHeld }
             + table.all.reduce(0) { $0 + $1.bytesHeld } + kernel.bytesHeld
             + cachedFrames * (MemoryLayout<Frame>.stride + 96)
+    }
+
+    /// From now on asks for debug files that are not here, when a name is needed from one: that takes time, in which
+    /// nothing else is done.
+    package func ask(_ server: DebugFileServer) {
+        debugFileServer = server
+        registry.beginAgain()
+        dropCaches()
     }
 
     private func dropCaches() {

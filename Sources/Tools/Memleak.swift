@@ -200,6 +200,7 @@ package struct PictureOptions: ParsableArguments {
     package var pprof: String?
 
     @OptionGroup var walk: UnwindOptions
+    @OptionGroup var debugFiles: DebugFileOptions
 
     @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
     package var lines = true

@@ -23,6 +23,7 @@ final class MemleakReport {
     private let process: Int32?
     private let symbolizer: Symbolizer
     private var watch: TaskWatch?
+    private var debugFiles: DebugFileServer?
     private var feed: UnwinderFeed?
     private var stacks: [UInt64: [Frame]] = [:]
     private var ends: [UInt64: StackEnd] = [:]
@@ -51,13 +52,25 @@ final class MemleakReport {
 
     /// Keeps the unwinder up to date with what the process maps. To be called before programs are attached.
     func serve(_ unwinder: StackUnwinder?, _ session: Session) throws {
-        guard let process, let unwinder else { return }
+        guard let process else { return }
+        debugFiles = try options.pictures.debugFiles.server(session)
+        guard let unwinder else { return }
         watch = try TaskWatch(session, feeding: symbolizer, only: [process])
         let feed = UnwinderFeed([unwinder], symbolizer, only: [process])
         self.feed = feed
         watch?.afterReading = feed.flush
         observe()
     }
+
+    /// Names all anew, with debug files from elsewhere if they are wanted: once nothing is traced any more.
+    func askForDebugFiles() {
+        guard let debugFiles else { return }
+        symbolizer.ask(debugFiles)
+        stacks = [:]
+    }
+
+    /// Says what could not be had.
+    func concludeDebugFiles() { debugFiles?.conclude() }
 
     // MARK: - Reading
 

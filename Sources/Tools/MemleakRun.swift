@@ -20,8 +20,6 @@ final class MemleakRun {
     private var marks: UInt32 = 0
     /// Blocks that are older do not count; nanoseconds of the monotonic clock.
     private var beginning: UInt64 = 0
-    /// The last report that was asked for has been written.
-    private var isComplete = false
 
     /// Seconds between looks for allocators that were loaded since.
     private static let lookAgain = 1.0
@@ -55,9 +53,11 @@ final class MemleakRun {
             afterRound: { [self] in noteMarks() },
             detach: { [self] in probes?.detach() },
             atEnd: {
+                report.askForDebugFiles()
                 try write(loaded, isLast: true)
                 report.writeConclusion(to: session)
                 try report.writeFiles()
+                report.concludeDebugFiles()
             })
         sayLosses(loaded)
     }
@@ -234,7 +234,10 @@ final class MemleakRun {
     }
 
     private func write(_ loaded: LoadedObject, isLast: Bool) throws {
-        guard !isComplete else { return }
+        if !isLast, reports + 1 == options.count {
+            // The last one is written at the end.
+            return session.loop.stop()
+        }
         // Nothing to probe is not the same as nothing left.
         if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
         noteMarks()
@@ -245,10 +248,6 @@ final class MemleakRun {
         try report.write(to: session.output)
         try session.output.flush()
         reports += 1
-        if !isLast, reports == options.count {
-            isComplete = true
-            session.loop.stop()
-        }
     }
 
     private func sayLosses(_ loaded: LoadedObject) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
 internal import CBPFPrograms
+internal import Glibc
 internal import Reporting
+internal import Symbolization
 
 /// How stacks are taken, named and written: for every command that shows stacks.
 package struct StackOptions: ParsableArguments {
@@ -34,6 +36,7 @@ package struct StackOptions: ParsableArguments {
     package var pprof: String?
 
     @OptionGroup var walk: UnwindOptions
+    @OptionGroup var debugFiles: DebugFileOptions
 
     @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
     package var lines = true
@@ -76,6 +79,33 @@ package struct UnwindOptions: ParsableArguments {
     package var maxFrames: UInt32 = UInt32(STACK_FRAMES)
 
     package init() {}
+}
+
+/// Where names come from that are not on this machine, for every command that shows stacks.
+package struct DebugFileOptions: ParsableArguments {
+    @Flag(
+        name: .customLong("debuginfod"),
+        help:
+            "Ask debuginfod-find (elfutils), once tracing has ended, for debug files that are not installed.")
+    package var wantsServer = false
+
+    package init() {}
+
+    /// What to ask; nil if that is not wanted.
+    func server(_ session: Session) throws -> DebugFileServer? {
+        guard wantsServer else { return nil }
+        guard DebugFileServer.isInstalled else {
+            throw CommandFailure(
+                "--debuginfod needs debuginfod-find, which is not in PATH: install it (the package is debuginfod or "
+                    + "elfutils-debuginfod-client), or leave the option out")
+        }
+        if getenv("DEBUGINFOD_URLS") == nil {
+            session.say(
+                "DEBUGINFOD_URLS is not set, so debuginfod-find knows no server; with sudo give "
+                    + "--preserve-env=DEBUGINFOD_URLS")
+        }
+        return DebugFileServer { session.say(escaped($0)) }
+    }
 }
 
 /// How user stacks are walked.

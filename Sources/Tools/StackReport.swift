@@ -18,6 +18,7 @@ final class StackReport {
     private var feed: UnwinderFeed?
     /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
     private var watch: TaskWatch?
+    private var debugFiles: DebugFileServer?
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
@@ -77,6 +78,7 @@ final class StackReport {
     /// To be called before programs are attached: stacks are right from the first one on.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
         guard !options.kernelOnly else { return }
+        debugFiles = try options.debugFiles.server(session)
         watch = try TaskWatch(session, feeding: symbolizer, only: session.onlyProcesses)
         let served = unwinders.compactMap { $0 }
         guard !served.isEmpty else { return }
@@ -263,6 +265,8 @@ final class StackReport {
     /// Writes everything that was asked for.
     func write(to output: Output, json: Bool) throws {
         watch?.finish()
+        if let debugFiles { symbolizer.ask(debugFiles) }
+        defer { debugFiles?.conclude() }
         if options.folded {
             try output.write { writer in
                 var folded = FoldedStacks()

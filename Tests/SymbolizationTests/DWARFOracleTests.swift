@@ -152,7 +152,7 @@ struct DWARFOracleTests {
             DWARFComparison(directory: directory, file: file, oracle: file), command, inlined: 0.2)
     }
 
-    private static func text(of source: String) -> String {
+    static func text(of source: String) -> String {
         source.hasSuffix(".rs")
             ? """
             use std::collections::{BTreeMap, HashMap};

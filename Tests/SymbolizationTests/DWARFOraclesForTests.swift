@@ -42,16 +42,7 @@ struct DWARFComparison {
     /// Looks up every function's start and `count` addresses by chance.
     func run(random count: Int = 2000) throws -> Result {
         let addresses = try self.addresses(random: count)
-        let input = addresses.map { "0x" + String($0, radix: 16) + "\n" }.joined()
-        let plain = oracleWithoutSymbols()
-        let gnu = Self.parse(
-            (try? DWARFTools.run(["addr2line", "-ifa", "-e", plain], input: input, in: directory)) ?? "")
-        let llvm = Self.parse(
-            try DWARFTools.run(
-                [
-                    "llvm-symbolizer", "--obj=" + plain, "--functions=linkage", "--no-demangle", "--inlines",
-                    "-a", "--output-style=GNU",
-                ], input: input, in: directory))
+        let (gnu, llvm) = try answers(addresses)
         var result = Result()
         let own = try lookUp(addresses, &result)
         for (address, frames) in zip(addresses, own) {
@@ -66,6 +57,23 @@ struct DWARFComparison {
             }
         }
         return result
+    }
+
+    /// What the two oracles say of addresses.
+    func answers(_ addresses: [UInt64]) throws -> (
+        gnu: [UInt64: [DWARFFrame]], llvm: [UInt64: [DWARFFrame]]
+    ) {
+        let input = addresses.map { "0x" + String($0, radix: 16) + "\n" }.joined()
+        let plain = oracleWithoutSymbols()
+        let gnu = Self.parse(
+            (try? DWARFTools.run(["addr2line", "-ifa", "-e", plain], input: input, in: directory)) ?? "")
+        let llvm = Self.parse(
+            try DWARFTools.run(
+                [
+                    "llvm-symbolizer", "--obj=" + plain, "--functions=linkage", "--no-demangle", "--inlines",
+                    "-a", "--output-style=GNU",
+                ], input: input, in: directory))
+        return (gnu, llvm)
     }
 
     /// Names of symbols hide those of DWARF, which are the ones to compare.
@@ -148,13 +156,13 @@ struct DWARFComparison {
         return result
     }
 
-    private static func lastComponent(_ path: String) -> String {
+    static func lastComponent(_ path: String) -> String {
         let name = path.split(separator: "/").last.map(String.init) ?? ""
         return name.isEmpty ? "??" : name
     }
 
     /// Whether frames are those of an oracle, or each is that of one.
-    private static func agrees(_ frames: [DWARFFrame], _ oracles: [[DWARFFrame]]) -> Bool {
+    static func agrees(_ frames: [DWARFFrame], _ oracles: [[DWARFFrame]]) -> Bool {
         if frames.allSatisfy({ $0.line == 0 && $0.file == "??" }) {
             // The oracles then tell symbols.
             return oracles.contains { $0.allSatisfy { $0.line == 0 } }

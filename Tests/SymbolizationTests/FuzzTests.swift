@@ -47,6 +47,7 @@ import Testing
             _ = (elf.buildID, elf.debugLink, elf.hasSymbols, elf.hasDebugInformation)
             var builder = SymbolIndexBuilder(limit: 1 << 16, code: elf.codeRanges())
             builder.add(elf, bias: random.below(2) == 0 ? 0 : random.next())
+            builder.addLinkageStubs(elf)
             let index = builder.finishELF()
             for _ in 0..<20 {
                 let address = random.below(2) == 0 ? UInt64(0x1000 + random.below(0x1000)) : random.next()

@@ -49,6 +49,14 @@ ssize_t apus_demangle(const char *mangled, char *text, size_t capacity);
  */
 int apus_demangler_start(pid_t *child);
 
+/*
+ * Forks a child that becomes argv[0], looked up in PATH, with the signals that
+ * end a program back at their default action. Returns the end of a pipe to read
+ * what it prints, on either output; -1 on failure. It is killed if we die, and
+ * ends with status 127 if there is no such program.
+ */
+int apus_tool_start(char *const argv[], pid_t *child);
+
 /* The longest message to or from that child. */
 enum { APUS_MANGLED_MAX = 4096, APUS_DEMANGLED_MAX = 16384 };
 
