@@ -37,7 +37,7 @@ let package = Package(
         .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Tracing",
-            dependencies: ["CLibbpf", "CBPFPrograms", "CSupport", "CZlib"],
+            dependencies: ["CLibbpf", "CBPFPrograms", "CSupport", "CZlib", "Processes"],
             swiftSettings: swiftSettings),
         .target(
             name: "Tools",

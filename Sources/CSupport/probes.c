@@ -3,9 +3,11 @@
 #include "CSupport.h"
 
 #include <errno.h>
+#include <linux/perf_event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -44,10 +46,35 @@ int apus_uprobe_multi_link(const struct apus_user_probes *probes)
 	link.path = (uintptr_t)probes->path;
 	link.offsets = (uintptr_t)probes->offsets;
 	link.cookies = (uintptr_t)probes->cookies;
+	link.reference_counters = (uintptr_t)probes->reference_counters;
 	link.count = probes->count;
 	link.probe_flags = probes->returns ? 1 : 0; /* BPF_F_UPROBE_MULTI_RETURN */
 	link.process = probes->process;
 	return syscall(SYS_bpf, LINK_CREATE, &link, sizeof(link));
+}
+
+int apus_probe_event_open(const struct apus_probe_event *event)
+{
+	struct perf_event_attr attributes = {
+		.type = event->type,
+		.size = sizeof(attributes),
+		.config = event->config,
+		.config1 = event->place,
+		.config2 = event->offset,
+		.sample_period = 1,
+		.wakeup_events = 1,
+	};
+
+	/* Programs run on whatever CPU it happens. */
+	return syscall(SYS_perf_event_open, &attributes, event->process > 0 ? event->process : -1,
+		       event->process > 0 ? -1 : 0, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+int apus_attach_to_event(int event, int program)
+{
+	if (ioctl(event, PERF_EVENT_IOC_SET_BPF, program))
+		return -1;
+	return ioctl(event, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 int apus_code_file(void)

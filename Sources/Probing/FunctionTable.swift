@@ -41,6 +41,14 @@ struct FunctionTable {
         _ section: ELFFile.Section, _ names: [UInt8], _ body: (DefinedFunction) -> Void,
         mayBe: (Int) -> Bool
     ) {
+        scanEntries(section, names) { entry in
+            if entry.isFunction, !entry.isLocal, mayBe(entry.name.count) { body(entry.function) }
+        }
+    }
+
+    private func scanEntries(
+        _ section: ELFFile.Section, _ names: [UInt8], _ body: (SymbolEntry) -> Void
+    ) {
         let entry = 24
         let perRead = 1 << 14
         var offset = section.offset
@@ -52,7 +60,7 @@ struct FunctionTable {
             bytes.withUnsafeBytes { bytes in
                 names.withUnsafeBytes { names in
                     for start in stride(from: 0, to: count * entry, by: entry) {
-                        if let found = Self.function(bytes, start, names, mayBe) { body(found) }
+                        if let entry = SymbolEntry(bytes, start, names) { body(entry) }
                     }
                 }
             }
@@ -61,24 +69,53 @@ struct FunctionTable {
         }
     }
 
-    /// Elf64_Sym; nil for what is no defined, global or weak function.
-    private static func function(
-        _ bytes: UnsafeRawBufferPointer, _ start: Int, _ names: UnsafeRawBufferPointer,
-        _ mayBe: (Int) -> Bool
-    ) -> DefinedFunction? {
-        let information = bytes[start + 4]
-        // STT_FUNC, and STB_GLOBAL or STB_WEAK
-        guard information & 0xf == 2, information >> 4 == 1 || information >> 4 == 2 else { return nil }
+    /// Calls `body` with every function that the file defines, those of one source file included, as often as it has
+    /// names.
+    func forEach(_ body: (SymbolEntry) -> Void) {
+        // SHT_SYMTAB and SHT_DYNSYM
+        for section in elf.sections where section.type == 2 || section.type == 11 {
+            guard elf.sections.indices.contains(Int(section.link)) else { continue }
+            let strings = elf.sections[Int(section.link)]
+            guard strings.type == 3, let names = elf.contents(of: strings, limit: Self.mostNameBytes) else {
+                continue
+            }
+            scanEntries(section, names) { if $0.isFunction { body($0) } }
+        }
+    }
+}
+
+/// An entry of a symbol table that defines something (Elf64_Sym).
+struct SymbolEntry {
+    /// Valid during the call that hands it out. Names that are longer than 256 bytes are cut.
+    let name: UnsafeRawBufferPointer
+    let address: UInt64
+    let size: UInt64
+    private let information: UInt8
+
+    private static let mostNameBytes = 256
+
+    /// nil for what is not defined in this file, or has no name.
+    init?(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ names: UnsafeRawBufferPointer) {
+        information = bytes[start + 4]
         let section = bytes.loadUnaligned(fromByteOffset: start + 6, as: UInt16.self)
+        // SHN_UNDEF, and reserved numbers but SHN_XINDEX
         guard section != 0, section < 0xff00 || section == 0xffff else { return nil }
         let name = Int(bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
         guard name < names.count else { return nil }
         var end = name
-        while end < names.count, names[end] != 0, end - name < 256 { end += 1 }
-        guard mayBe(end - name) else { return nil }
-        return DefinedFunction(
-            name: String(decoding: names[name..<end], as: UTF8.self),
-            address: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self),
-            size: bytes.loadUnaligned(fromByteOffset: start + 16, as: UInt64.self))
+        while end < names.count, names[end] != 0, end - name < Self.mostNameBytes { end += 1 }
+        guard end > name else { return nil }
+        self.name = UnsafeRawBufferPointer(rebasing: names[name..<end])
+        address = bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self)
+        size = bytes.loadUnaligned(fromByteOffset: start + 16, as: UInt64.self)
+    }
+
+    /// STT_FUNC
+    var isFunction: Bool { information & 0xf == 2 }
+    /// STB_LOCAL
+    var isLocal: Bool { information >> 4 == 0 }
+
+    var function: DefinedFunction {
+        DefinedFunction(name: String(decoding: name, as: UTF8.self), address: address, size: size)
     }
 }

@@ -25,7 +25,7 @@ package func readFile(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
 
 /// The names in a directory, without "." and "..", in no order, at most `limit`; empty if it cannot be
 /// listed.
-func directoryEntries(_ path: String, limit: Int) -> [String] {
+package func directoryEntries(_ path: String, limit: Int) -> [String] {
     // A NUL would end the path early for C, and so name another directory.
     guard !path.utf8.contains(0), let directory = opendir(path) else { return [] }
     defer { closedir(directory) }

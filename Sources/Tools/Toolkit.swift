@@ -9,6 +9,7 @@ enum Toolkit {
         CommandGroup(
             name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
         CommandGroup(name: "Which system calls are made", subcommands: [Syscount.self]),
+        CommandGroup(name: "Which functions and events are reached", subcommands: [Funccount.self]),
         CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
@@ -32,7 +33,7 @@ package struct Apus: ParsableCommand {
             Each command also runs under its own name when apus is called through a link of that name.
             """,
         version: apusVersion,
-        subcommands: [Check.self, FlameGraphCommand.self],
+        subcommands: [Check.self, ProbesCommand.self, FlameGraphCommand.self],
         groupedSubcommands: Toolkit.groups)
 
     @Flag(help: ArgumentHelp("Print the names of all tracing commands, one a line.", visibility: .hidden))

@@ -6,7 +6,7 @@ internal import Glibc
 /// Something that kernels have or lack. Found out by trying, never from the version: distributions carry features
 /// back and configure others out.
 package enum Feature: String, CaseIterable, Sendable {
-    case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, uprobes
+    case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, kprobesInOne, uprobes
     case userProbeCookies, userProbesInOne, userProbeSessions
     case softwareClock, hardwareCycles, memoryCgroupAccounting, tracefs
 
@@ -19,6 +19,7 @@ package enum Feature: String, CaseIterable, Sendable {
         case .typedTracepoints: "typed tracepoints (tp_btf)"
         case .functionEntry: "kernel functions through fentry and fexit"
         case .kprobes: "kernel functions through kprobes"
+        case .kprobesInOne: "many kprobes in one link (kprobe_multi)"
         case .uprobes: "user functions (uprobes)"
         case .userProbeCookies: "uprobes that say which one they are (cookies)"
         case .userProbesInOne: "many uprobes in one link (uprobe_multi)"
@@ -39,6 +40,7 @@ package enum Feature: String, CaseIterable, Sendable {
         case .typedTracepoints: "Linux 5.5 and CONFIG_DEBUG_INFO_BTF=y"
         case .functionEntry: "Linux 5.5 and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y"
         case .kprobes: "CONFIG_KPROBE_EVENTS=y"
+        case .kprobesInOne: "Linux 5.18 and CONFIG_FPROBE=y"
         case .uprobes: "CONFIG_UPROBE_EVENTS=y"
         case .userProbeCookies: "Linux 5.15 and CONFIG_UPROBE_EVENTS=y"
         case .userProbesInOne: "Linux 6.6 and CONFIG_UPROBE_EVENTS=y"
@@ -54,7 +56,7 @@ package enum Feature: String, CaseIterable, Sendable {
     package var needsPrivilege: Bool {
         switch self {
         case .ringBuffer, .rawTracepoints, .typedTracepoints, .functionEntry, .memoryCgroupAccounting,
-            .userProbeCookies, .userProbesInOne, .userProbeSessions:
+            .kprobesInOne, .userProbeCookies, .userProbesInOne, .userProbeSessions:
             true
         case .kernelTypes, .kprobes, .uprobes, .softwareClock, .hardwareCycles, .tracefs: false
         }
@@ -80,6 +82,7 @@ package enum Feature: String, CaseIterable, Sendable {
         // There to be traced: the kernel's own test of BPF (net/bpf/test_run.c).
         case .functionEntry: Self.tracing("bpf_fentry_test1", apus_btf_kind_func, BPF_TRACE_FENTRY)
         case .kprobes: Self.exists("/sys/bus/event_source/devices/kprobe")
+        case .kprobesInOne: ProgramCopies.canLinkKernelFunctions()
         case .uprobes: Self.exists("/sys/bus/event_source/devices/uprobe")
         case .userProbeCookies:
             Self.asked(libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_get_attach_cookie, nil))

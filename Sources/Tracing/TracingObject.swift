@@ -145,9 +145,15 @@ package struct OpenObject: ~Copyable {
 package final class LoadedObject {
     let object: OpaquePointer
 
+    /// Programs that were loaded beside the object's own: their descriptors.
+    var copies: [Int32] = []
+
     fileprivate init(taking object: OpaquePointer) { self.object = object }
 
-    deinit { bpf_object__close(object) }
+    deinit {
+        for copy in copies { close(copy) }
+        bpf_object__close(object)
+    }
 
     /// Attaches every program that was loaded to the hook that its section names.
     package func attachAll(to links: inout Links) throws(BPFError) {
@@ -156,7 +162,7 @@ package final class LoadedObject {
             // Programs of perf events are attached to events that somebody has to open first.
             // Those of user probes need a file and a place in it.
             if bpf_program__fd(current) >= 0, bpf_program__type(current) != BPF_PROG_TYPE_PERF_EVENT,
-                !UserProbes.isUserProbe(current)
+                !UserProbes.isUserProbe(current), !ProgramCopies.needsAPlace(current)
             {
                 let name = String(cString: bpf_program__name(current))
                 links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
@@ -198,14 +204,15 @@ package final class LoadedObject {
     package func skippedRuns() -> UInt64 {
         var total: UInt64 = 0
         var program = bpf_object__next_program(object, nil)
+        var descriptors = copies
         while let current = program {
+            descriptors.append(bpf_program__fd(current))
+            program = bpf_object__next_program(object, current)
+        }
+        for descriptor in descriptors where descriptor >= 0 {
             var info = bpf_prog_info()
             var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-            let descriptor = bpf_program__fd(current)
-            if descriptor >= 0, bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 {
-                total += info.recursion_misses
-            }
-            program = bpf_object__next_program(object, current)
+            if bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 { total += info.recursion_misses }
         }
         return total
     }

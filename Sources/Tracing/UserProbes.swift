@@ -10,10 +10,13 @@ package struct UserProbePoint: Equatable, Sendable {
     package let offset: UInt64
     /// What `bpf_get_attach_cookie` gives the program; of no use before Linux 5.15.
     package let cookie: UInt64
+    /// In the file, of a counter that is to be raised in each process as long as the probe is there; 0 for none.
+    package let semaphore: UInt64
 
-    package init(offset: UInt64, cookie: UInt64 = 0) {
+    package init(offset: UInt64, cookie: UInt64 = 0, semaphore: UInt64 = 0) {
         self.offset = offset
         self.cookie = cookie
+        self.semaphore = semaphore
     }
 }
 
@@ -99,7 +102,26 @@ extension LoadedObject {
             preconditionFailure("the BPF object has no program \(program)")
         }
         var links = Links()
-        guard !points.isEmpty else { return links }
+        try attach(found, kind, at: moment, toFile: file, points, process: process, adding: &links)
+        return links
+    }
+
+    /// The same, for links that are kept with others.
+    package func attach(
+        _ program: String, _ kind: UserProbes.Kind, at moment: UserProbes.Moment = .entry,
+        toFile file: Int32, _ points: [UserProbePoint], process: Int32? = nil, adding links: inout Links
+    ) throws(BPFError) {
+        guard let found = bpf_object__find_program_by_name(object, program) else {
+            preconditionFailure("the BPF object has no program \(program)")
+        }
+        try attach(found, kind, at: moment, toFile: file, points, process: process, adding: &links)
+    }
+
+    private func attach(
+        _ found: OpaquePointer, _ kind: UserProbes.Kind, at moment: UserProbes.Moment, toFile file: Int32,
+        _ points: [UserProbePoint], process: Int32?, adding links: inout Links
+    ) throws(BPFError) {
+        guard !points.isEmpty else { return }
         let path = "/proc/self/fd/\(file)"
         if kind == .single {
             for point in points {
@@ -110,7 +132,6 @@ extension LoadedObject {
                 program: bpf_program__fd(found), kind: kind, moment: moment, process: process)
             links.add(descriptor: try link.create(path, points))
         }
-        return links
     }
 
     private static func attach(
@@ -139,15 +160,20 @@ private struct UserProbeLink {
     func create(_ path: String, _ points: [UserProbePoint]) throws(BPFError) -> Int32 {
         let offsets = points.map(\.offset)
         let cookies = points.map(\.cookie)
+        let semaphores = points.map(\.semaphore)
         let descriptor = offsets.withUnsafeBufferPointer { offsets in
             cookies.withUnsafeBufferPointer { cookies in
-                path.withCString { path -> Int32 in
-                    var probes = apus_user_probes(
-                        program: program, attach_type: kind.attachType, path: path,
-                        offsets: offsets.baseAddress, cookies: cookies.baseAddress,
-                        count: UInt32(points.count),
-                        returns: moment == .return ? 1 : 0, process: process ?? 0)
-                    return apus_uprobe_multi_link(&probes)
+                semaphores.withUnsafeBufferPointer { semaphores in
+                    path.withCString { path -> Int32 in
+                        var probes = apus_user_probes(
+                            program: program, attach_type: kind.attachType, path: path,
+                            offsets: offsets.baseAddress, cookies: cookies.baseAddress,
+                            reference_counters: points.contains { $0.semaphore > 0 }
+                                ? semaphores.baseAddress : nil,
+                            count: UInt32(points.count),
+                            returns: moment == .return ? 1 : 0, process: process ?? 0)
+                        return apus_uprobe_multi_link(&probes)
+                    }
                 }
             }
         }

@@ -94,7 +94,7 @@ private let objectNames = ObjectImage.all.map(\.name)
     @Test(arguments: objectNames)
     func everyProgramHasAKnownHook(name: String) throws {
         let known = [
-            "tp_btf/", "raw_tp/", "tracepoint/", "tp/", "perf_event", "uprobe", "uretprobe", "usdt",
+            "tp_btf/", "raw_tp", "tracepoint", "tp/", "perf_event", "uprobe", "uretprobe", "usdt",
             "kprobe", "kretprobe", "fentry/", "fexit/", "iter/", "iter.s/",
         ]
         let programs = try ObjectLayout.programs(of: ObjectImage.named(name))

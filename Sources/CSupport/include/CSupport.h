@@ -80,6 +80,7 @@ struct apus_user_probes {
 	const char *path;
 	const uint64_t *offsets;
 	const uint64_t *cookies;
+	const uint64_t *reference_counters; /* of semaphores in the file, 0 for none; or NULL */
 	uint32_t count;
 	int returns; /* at the returns of functions that begin there */
 	pid_t process; /* 0: all */
@@ -87,6 +88,20 @@ struct apus_user_probes {
 
 /* The link's descriptor; -1 and errno on failure. */
 int apus_uprobe_multi_link(const struct apus_user_probes *probes);
+/* A tracepoint (place and offset 0), or a function by its name or its file (place) and where in it. */
+struct apus_probe_event {
+	uint32_t type;
+	uint64_t config;
+	uint64_t place;
+	uint64_t offset;
+	pid_t process; /* 0: all */
+};
+
+/* A perf event for each time that it is reached; -1 and errno on failure. */
+int apus_probe_event_open(const struct apus_probe_event *event);
+/* Runs a program at a perf event, until that is closed. 0, or -1 and errno. */
+int apus_attach_to_event(int event, int program);
+
 /* A file without a name that holds code nobody runs: to try probes on. -1 on failure. */
 int apus_code_file(void);
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+package import Symbolization
+
+/// A function of an ELF file, and where to probe it.
+package struct UserFunction: Equatable, Sendable {
+    package let name: String
+    /// Other names of the same code.
+    package let aliases: [String]
+    /// Of its entry, in the file.
+    package let offset: UInt64
+    /// How far behind the entry a probe costs least, in bytes.
+    package let distance: Int
+    /// Whether the kernel emulates the instruction there.
+    package let isEmulated: Bool
+
+    /// How much of a function is read to find out where to probe it.
+    private static let functionLimit: UInt64 = 1 << 16
+
+    /// The functions that a file defines and whose names are wanted, by name; those of one place under one name, the
+    /// shortest that other files can use.
+    ///
+    /// - Parameter places: also finds out where a probe costs least, which reads the code.
+    package static func find(
+        in elf: ELFFile, places: Bool, where isWanted: (UnsafeRawBufferPointer) -> Bool
+    ) -> [UserFunction] {
+        guard elf.is64 else { return [] }
+        var names: [UInt64: [(isLocal: Bool, function: DefinedFunction)]] = [:]
+        FunctionTable(elf).forEach { entry in
+            guard isWanted(entry.name) else { return }
+            let function = entry.function
+            if names[entry.address]?.contains(where: { $0.function.name == function.name }) != true {
+                names[entry.address, default: []].append((entry.isLocal, function))
+            }
+        }
+        let code = CodeOfFile(elf)
+        let found = names.values.compactMap { same -> (DefinedFunction, [String], UInt64)? in
+            let ordered = same.sorted { first, second in
+                (first.isLocal ? 1 : 0, first.function.name.utf8.count, first.function.name)
+                    < (second.isLocal ? 1 : 0, second.function.name.utf8.count, second.function.name)
+            }
+            guard let best = ordered.first?.function, let offset = code.offset(of: best.address) else {
+                return nil
+            }
+            return (best, ordered.dropFirst().map(\.function.name), offset)
+        }
+        return placed(found, code, places: places).sorted {
+            ($0.name, $0.offset) < ($1.name, $1.offset)
+        }
+    }
+
+    private static func placed(
+        _ found: [(function: DefinedFunction, aliases: [String], offset: UInt64)], _ code: CodeOfFile,
+        places: Bool
+    ) -> [UserFunction] {
+        guard places else {
+            return found.map {
+                UserFunction(
+                    name: $0.function.name, aliases: $0.aliases, offset: $0.offset, distance: 0,
+                    isEmulated: false)
+            }
+        }
+        let placements = found.map { found in
+            ProbePlacement(code.bytes(found.function.address, min(found.function.size, functionLimit))[...])
+        }
+        // Nothing may lead to the bytes between the entry and the probe but the entry.
+        let skipped = zip(found, placements).compactMap { found, placement in
+            placement.offset > 0
+                ? found.function.address &+ 1..<found.function.address &+ UInt64(placement.offset) &+ 1 : nil
+        }
+        let entered = skipped.isEmpty || skipped.count > mostMoved ? nil : code.entered(skipped)
+        return zip(found, placements).map { found, placement in
+            let isSafe = entered.map { !$0.contains(found.function.address &+ 1) } ?? false
+            return UserFunction(
+                name: found.function.name, aliases: found.aliases, offset: found.offset,
+                distance: isSafe ? placement.offset : 0,
+                isEmulated: placement.isEmulated && (isSafe || placement.offset == 0))
+        }
+    }
+
+    /// For more, the search for jumps into them takes too long: they are probed at their entries.
+    private static let mostMoved = 64
+}
