@@ -53,11 +53,15 @@ run: setup
 	@$(MAKE) all
 	$(if $(filter 0,$(shell id -u)),,sudo )build/apus opensnoop --duration 10
 
+# Whose stacks are compared with gdb's; the script knows more programs, and asks more of a longer run.
+STACK_PROGRAMS := system-python bash perl c c-static c-static-pie c++
+
 # Each part by itself: make test-fast, make test-kernels. APUS_SKIP_KERNELS=1 leaves the other kernels out.
 test: setup-test
 	@$(MAKE) lint test-fast dist
 	scripts/test-static build/dist/apus
 	scripts/generate-docs --apus build/dist/apus --readme README.md --check
+	scripts/check-stacks --apus build/dist/apus --stops 20 --seconds 1 --least 95 $(STACK_PROGRAMS)
 	$(if $(APUS_SKIP_KERNELS),,@$(MAKE) test-kernels)
 
 # Each of the thirteen readers of foreign bytes gets damaged ones for so long: about a minute for all.

@@ -78,7 +78,9 @@ package enum CodeFiles {
                 if let file = CodeFile(path: "\(folder)/\(candidate)", opening: "\(folder)/\(candidate)") {
                     return file
                 }
-                let versions = directoryEntries(folder, limit: 1 << 16).filter { $0.hasPrefix(candidate + ".") }.sorted {
+                let versions = directoryEntries(folder, limit: 1 << 16).filter {
+                    $0.hasPrefix(candidate + ".")
+                }.sorted {
                     ($0.utf8.count, $0) < ($1.utf8.count, $1)
                 }
                 for version in versions {
@@ -94,7 +96,8 @@ package enum CodeFiles {
     /// Where the dynamic linker looks: the folders of ld.so.conf(5), and its own.
     private static func libraryFolders() -> [String] {
         let files =
-            ["/etc/ld.so.conf"] + directoryEntries("/etc/ld.so.conf.d", limit: 1 << 12).sorted().map { "/etc/ld.so.conf.d/" + $0 }
+            ["/etc/ld.so.conf"]
+            + directoryEntries("/etc/ld.so.conf.d", limit: 1 << 12).sorted().map { "/etc/ld.so.conf.d/" + $0 }
         let configured = files.flatMap { file in
             String(decoding: readFile(file) ?? [], as: UTF8.self).split(separator: "\n")
                 .filter { $0.hasPrefix("/") }.map(String.init)

@@ -33,7 +33,8 @@ package struct Funccount: TracingCommand {
         help: ArgumentHelp("The same as --duration.", valueName: "seconds"), transform: parseSeconds)
     package var duration: Double?
 
-    @Flag(name: [.customShort("T"), .customLong("timestamp")], help: "Print the time of day with each report.")
+    @Flag(
+        name: [.customShort("T"), .customLong("timestamp")], help: "Print the time of day with each report.")
     package var timestamp = false
 
     @Option(
@@ -86,7 +87,8 @@ package struct Funccount: TracingCommand {
         var links = Links()
         let refused = try probes.attach(Self.programs, of: loaded, &links)
         if refused > 0 {
-            session.say("\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
+            session.say(
+                "\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
         }
         var report = FunctionCounts(self, probes, session)
         // What was counted while others were still being attached is no part of any interval.

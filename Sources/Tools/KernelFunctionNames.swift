@@ -17,7 +17,9 @@ enum KernelFunctionNames {
             }
         } else {
             forEachLine(readFile("/proc/kallsyms", limit: 1 << 26) ?? []) { line in
-                if let name = name(line), isWanted(name) { names.insert(String(decoding: name, as: UTF8.self)) }
+                if let name = name(line), isWanted(name) {
+                    names.insert(String(decoding: name, as: UTF8.self))
+                }
             }
         }
         return names.sorted()
@@ -42,7 +44,8 @@ enum KernelFunctionNames {
             var place = 0
             while place < bytes.count, let start = bytes.baseAddress {
                 let end =
-                    memchr(start + place, 10, bytes.count - place).map { start.distance(to: $0) } ?? bytes.count
+                    memchr(start + place, 10, bytes.count - place).map { start.distance(to: $0) }
+                    ?? bytes.count
                 body(UnsafeRawBufferPointer(rebasing: bytes[place..<end]))
                 place = end + 1
             }

@@ -197,7 +197,8 @@ final class ProbeListing {
         if let process = command.process, ProcFS().identity(of: process) == nil {
             throw CommandFailure("there is no process \(process)")
         }
-        if files.isEmpty, let pattern, pattern.kinds.isSubset(of: [.uprobe, .usdt]), let scope = pattern.scope {
+        if files.isEmpty, let pattern, pattern.kinds.isSubset(of: [.uprobe, .usdt]), let scope = pattern.scope
+        {
             throw CommandFailure(
                 "there is no file '\(escaped(scope))' with 64-bit code: give the path of a program or library, or "
                     + "the name of one, such as bash or c for libc")

@@ -72,13 +72,16 @@ struct ProbeTargets {
                 + "one, such as bash or c for libc")
     }
 
-    private static func tracepoints(_ pattern: ProbePattern, _ tracefs: Tracefs?, only: Bool) throws -> [Target] {
+    private static func tracepoints(_ pattern: ProbePattern, _ tracefs: Tracefs?, only: Bool) throws
+        -> [Target]
+    {
         guard let tracefs else {
             guard only else { return [] }
             // Raw programs need only the name.
             if let name = pattern.plainName, let scope = pattern.scope, scope != "syscalls" {
                 return [
-                    Target(kind: .tracepoint, scope: scope, name: name, place: .tracepoint(raw: name, id: nil))
+                    Target(
+                        kind: .tracepoint, scope: scope, name: name, place: .tracepoint(raw: name, id: nil))
                 ]
             }
             throw CommandFailure(
@@ -130,7 +133,8 @@ struct ProbeTargets {
                 "\(escaped(file.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
                     + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
                     + (function.aliases.isEmpty
-                        ? "" : ", also known as \(function.aliases.map { escaped($0) }.joined(separator: ", "))"))
+                        ? ""
+                        : ", also known as \(function.aliases.map { escaped($0) }.joined(separator: ", "))"))
             return Target(
                 kind: .uprobe, scope: file.path, name: function.name,
                 place: .userCode([UserProbePoint(offset: function.offset + UInt64(function.distance))]))
@@ -184,7 +188,9 @@ extension ProbeTargets {
     static func configure(
         _ object: borrowing OpenObject, _ programs: ProbePrograms, _ targets: ProbeTargets?
     ) {
-        func uses(_ kinds: Set<ProbeKind>) -> Bool { targets.map { !$0.kinds.isDisjoint(with: kinds) } ?? true }
+        func uses(_ kinds: Set<ProbeKind>) -> Bool {
+            targets.map { !$0.kinds.isDisjoint(with: kinds) } ?? true
+        }
         let manyUsers = Feature.userProbesInOne.isThere
         let manyKernel = Feature.kprobesInOne.isThere
         if !uses([.tracepoint, .rawtracepoint]) {
@@ -256,7 +262,7 @@ extension ProbeTargets {
         do {
             try object.attachCopy(of: programs.tracepoint, number: number, to: .tracepoint(id), &links)
             return true
-        } catch where error.code == EPERM || error.code == ENOMEM || error.code == EMFILE {
+        } catch  where error.code == EPERM || error.code == ENOMEM || error.code == EMFILE {
             throw error
         } catch {
             return false
@@ -276,6 +282,7 @@ extension ProbeTargets {
             return
         }
         try object.attach(
-            programs.userFunctions, .many, toFile: file.file.descriptor, points, process: process, adding: &links)
+            programs.userFunctions, .many, toFile: file.file.descriptor, points, process: process,
+            adding: &links)
     }
 }

@@ -55,7 +55,8 @@ package struct ProbesCommand: ParsableCommand {
             throw CommandFailure(error.description)
         }
         throw CommandFailure(
-            "nothing here matches '\(escaped(pattern?.text ?? ""))'" + (process.map { " in process \($0)" } ?? ""))
+            "nothing here matches '\(escaped(pattern?.text ?? ""))'"
+                + (process.map { " in process \($0)" } ?? ""))
     }
 }
 

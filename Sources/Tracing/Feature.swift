@@ -6,7 +6,8 @@ internal import Glibc
 /// Something that kernels have or lack. Found out by trying, never from the version: distributions carry features
 /// back and configure others out.
 package enum Feature: String, CaseIterable, Sendable {
-    case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, kprobesInOne, uprobes
+    case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, kprobesInOne,
+        uprobes
     case userProbeCookies, userProbesInOne, userProbeSessions
     case softwareClock, hardwareCycles, memoryCgroupAccounting, tracefs
 

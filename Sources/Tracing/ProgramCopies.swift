@@ -130,7 +130,8 @@ extension LoadedObject {
         var options = bpf_prog_load_opts()
         options.sz = MemoryLayout<bpf_prog_load_opts>.size
         let copy = bpf_prog_load(
-            bpf_program__type(program), "apus_copy", "Dual BSD/GPL", instructions, instructions.count, &options)
+            bpf_program__type(program), "apus_copy", "Dual BSD/GPL", instructions, instructions.count,
+            &options)
         guard copy >= 0 else { throw BPFError("load a copy of the BPF program \(name)", code: -copy) }
         copies.append(copy)
         return copy
