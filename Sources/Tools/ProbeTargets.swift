@@ -123,12 +123,20 @@ struct ProbeTargets {
             throw CommandFailure(
                 "this kernel cannot trace user functions: that needs \(Feature.uprobes.requirement)")
         }
-        if wanted.contains(.usdt) {
+        // u:FILE:NAME means a USDT probe first, FILE:NAME a function.
+        let asksForProbes = wanted.contains(.usdt) && !wanted.contains(.tracepoint)
+        if asksForProbes {
             let found = staticProbes(pattern, file)
-            if !found.isEmpty { return found }
+            if !found.isEmpty || !wanted.contains(.uprobe) { return found }
         }
-        guard wanted.contains(.uprobe) else { return [] }
-        return UserFunction.find(in: file.elf, places: true) { pattern.matches($0) }.map { function in
+        let functions = functions(pattern, file, session)
+        return functions.isEmpty && wanted.contains(.usdt) ? staticProbes(pattern, file) : functions
+    }
+
+    private static func functions(
+        _ pattern: ProbePattern, _ file: CodeFile, _ session: Session
+    ) -> [Target] {
+        UserFunction.find(in: file.elf, places: true) { pattern.matches($0) }.map { function in
             session.explain(
                 "\(escaped(file.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
                     + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
@@ -170,6 +178,8 @@ struct ProbeTargets {
 
 /// The programs of an object that run at entries, by how they are attached.
 struct ProbePrograms {
+    /// Whether programs have to know where they run: then those that are attached to one place are copies.
+    var areNumbered = true
     let rawTracepoint: String
     let tracepoint: String
     /// Copied for each function, of the kernel or of a file.
@@ -177,6 +187,8 @@ struct ProbePrograms {
     /// Attached to many by one link.
     let userFunctions: String
     let kernelFunctions: String
+
+    fileprivate func number(_ number: UInt64) -> UInt32? { areNumbered ? UInt32(number) : nil }
 }
 
 extension ProbeTargets {
@@ -222,7 +234,7 @@ extension ProbeTargets {
         for (number, target) in targets.enumerated() {
             switch target.place {
             case .tracepoint(let raw, let id):
-                if try !attach(programs, object, UInt32(number), raw, id, &links) { refused += 1 }
+                if try !attach(programs, object, UInt64(number), raw, id, &links) { refused += 1 }
             case .kernelFunction: kernelFunctions.append((target.name, UInt64(number)))
             case .userCode(let places):
                 points += places.map {
@@ -237,7 +249,7 @@ extension ProbeTargets {
             for function in kernelFunctions {
                 do {
                     try object.attachCopy(
-                        of: programs.function, number: UInt32(function.cookie),
+                        of: programs.function, number: programs.number(function.cookie),
                         to: .kernelFunction(function.name, .entry), &links)
                 } catch { refused += 1 }
             }
@@ -249,18 +261,18 @@ extension ProbeTargets {
     }
 
     private func attach(
-        _ programs: ProbePrograms, _ object: LoadedObject, _ number: UInt32, _ raw: String?, _ id: UInt64?,
+        _ programs: ProbePrograms, _ object: LoadedObject, _ number: UInt64, _ raw: String?, _ id: UInt64?,
         _ links: inout Links
     ) throws -> Bool {
         if let raw,
             (try? object.attachCopy(
-                of: programs.rawTracepoint, number: number, to: .rawTracepoint(raw), &links)) != nil
+                of: programs.rawTracepoint, number: programs.number(number), to: .rawTracepoint(raw), &links)) != nil
         {
             return true
         }
         guard let id else { return false }
         do {
-            try object.attachCopy(of: programs.tracepoint, number: number, to: .tracepoint(id), &links)
+            try object.attachCopy(of: programs.tracepoint, number: programs.number(number), to: .tracepoint(id), &links)
             return true
         } catch  where error.code == EPERM || error.code == ENOMEM || error.code == EMFILE {
             throw error
@@ -276,7 +288,7 @@ extension ProbeTargets {
         guard Feature.userProbesInOne.isThere else {
             for point in points {
                 try object.attachCopy(
-                    of: programs.function, number: UInt32(point.cookie),
+                    of: programs.function, number: programs.number(point.cookie),
                     to: .userCode(file: file.file.descriptor, point, .entry, process: process), &links)
             }
             return

@@ -87,14 +87,22 @@ extension LoadedObject {
         case userCode(file: Int32, UserProbePoint, UserProbes.Moment, process: Int32?)
     }
 
-    /// Attaches a copy of a program that has `number` in the place of PROBE_NUMBER.
+    /// Attaches a copy of a program that has `number` in the place of PROBE_NUMBER; the program itself without one.
     ///
     /// - Throws: `BPFError`; then nothing has been added to `links`.
     package func attachCopy(
-        of program: String, number: UInt32, to place: CopyPlace, _ links: inout Links
+        of program: String, number: UInt32?, to place: CopyPlace, _ links: inout Links
     ) throws(BPFError) {
         ProgramCopies.allowManyFiles()
-        let copy = try loadCopy(program, number)
+        let copy: Int32
+        if let number {
+            copy = try loadCopy(program, number)
+        } else {
+            guard let found = bpf_object__find_program_by_name(object, program) else {
+                preconditionFailure("the BPF object has no program \(program)")
+            }
+            copy = bpf_program__fd(found)
+        }
         if case .rawTracepoint(let name) = place {
             let link = bpf_raw_tracepoint_open(name, copy)
             guard link >= 0 else { throw BPFError("attach to the tracepoint \(name)", code: -link) }

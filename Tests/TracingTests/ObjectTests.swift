@@ -47,6 +47,8 @@ private let layouts: [String: Int] = [
     "memleak_event": MemoryLayout<memleak_event>.size,
     "sample_distances": MemoryLayout<sample_distances>.size,
     "live_block": MemoryLayout<live_block>.size,
+    "stackcount_config": MemoryLayout<stackcount_config>.size,
+    "counted_stack": MemoryLayout<counted_stack>.size,
     "stack_total": MemoryLayout<stack_total>.size,
     "allocator_thread": MemoryLayout<allocator_thread>.size,
 ]

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* How often functions and tracepoints are reached, by the stack on which they are. */
+#include "lib/kernel.h"
+#include "lib/core_fixes.bpf.h"
+#include "lib/events.bpf.h"
+#include "lib/filter.bpf.h"
+#include "lib/stacks.bpf.h"
+#include "include/stackcount.h"
+
+#define TOTALS 40960
+#define PROCESSES_SEEN 32768
+#define LOOK_AGAIN_NS 20000000 /* no process is worth more looks than that */
+
+const volatile struct stackcount_config stackcount_config;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TOTALS);
+	__type(key, struct counted_stack);
+	__type(value, __u64);
+} counted SEC(".maps");
+
+/* Processes that the reader has been told of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PROCESSES_SEEN);
+	__type(key, __u32);
+	__type(value, struct process_event);
+} told SEC(".maps");
+
+/* Has the reader look at a process that is new, or whose code has a place that is not known. */
+static __always_inline void tell_of(__u32 process, __u8 end)
+{
+	struct process_event event = {.process = process, .time_ns = bpf_ktime_get_ns()};
+	struct process_event *known = bpf_map_lookup_elem(&told, &process);
+
+	if (known && ((end != STACK_END_UNMAPPED && end != STACK_END_UNKNOWN_PROCESS) ||
+		      event.time_ns - known->time_ns < LOOK_AGAIN_NS))
+		return;
+	bpf_map_update_elem(&told, &process, &event, BPF_ANY);
+	send_record(&event, sizeof(event));
+}
+
+static __always_inline void add_one(struct counted_stack *key)
+{
+	__u64 *total = bpf_map_lookup_elem(&counted, key), none = 0;
+
+	if (!total) {
+		bpf_map_update_elem(&counted, key, &none, BPF_NOEXIST);
+		total = bpf_map_lookup_elem(&counted, key);
+	}
+	if (total)
+		__sync_fetch_and_add(total, 1);
+	else
+		__sync_fetch_and_add(&event_channel.lost_totals, 1);
+}
+
+static __always_inline int count_stack(void *ctx, bool by_tables)
+{
+	struct counted_stack key = {.cpu = bpf_get_smp_processor_id()};
+	__u64 ids = current_ids();
+	__u32 process = ids >> 32, id = 0;
+	struct stack_slot *slot;
+
+	if (stackcount_config.cpu >= 0 && key.cpu != (__u32)stackcount_config.cpu)
+		return 0;
+	if (!current_task_wanted(ids))
+		return 0;
+	if (stackcount_config.sides & STACK_USER || stackcount_config.by_process) {
+		key.process = process;
+		bpf_get_current_comm(key.comm, sizeof(key.comm));
+	}
+	slot = hold_slot(&id);
+	if (!slot) {
+		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		add_one(&key);
+		return 0;
+	}
+	if (stackcount_config.sides & STACK_KERNEL)
+		key.kernel_stack = take_kernel_stack(ctx, slot, id);
+	if (stackcount_config.sides & STACK_USER) {
+		key.user_stack = take_user_stack(ctx, slot, id, process, by_tables, FROM_LEAF);
+		tell_of(process, slot->end);
+	}
+	release_slot(slot);
+	add_one(&key);
+	return 0;
+}
+
+/* One program for each way to attach it, with and without tables. None has to know which place it is at. */
+#define PROGRAMS(section, name)                             \
+	SEC(section)                                        \
+	int name(void *ctx)                                 \
+	{                                                   \
+		return count_stack(ctx, BY_TABLES);         \
+	}                                                   \
+	SEC(section)                                        \
+	int name##_fp(void *ctx)                            \
+	{                                                   \
+		return count_stack(ctx, BY_FRAME_POINTERS); \
+	}
+
+PROGRAMS("raw_tp", stack_of_raw_tracepoint)
+PROGRAMS("tracepoint", stack_of_tracepoint)
+PROGRAMS("kprobe", stack_of_function)
+PROGRAMS("uprobe", stack_of_user_functions)
+PROGRAMS("kprobe", stack_of_kernel_functions)
+
+/* The mappings of a process are others after it has executed a program. */
+SEC("raw_tp/sched_process_exec")
+int process_executed(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 process = process_number(task);
+	struct process_event event = {.process = process};
+
+	if (bpf_map_lookup_elem(&told, &process))
+		send_record(&event, sizeof(event));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
