@@ -5,6 +5,7 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/stacks.bpf.h"
+#include "lib/user_probe.bpf.h"
 #include "include/stackcount.h"
 
 #define TOTALS 40960
@@ -88,23 +89,26 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 }
 
 /* One program for each way to attach it, with and without tables. None has to know which place it is at. */
-#define PROGRAMS(section, name)                             \
+#define PROGRAMS(section, name, first)                      \
 	SEC(section)                                        \
 	int name(void *ctx)                                 \
 	{                                                   \
+		first(ctx);                                 \
 		return count_stack(ctx, BY_TABLES);         \
 	}                                                   \
 	SEC(section)                                        \
 	int name##_fp(void *ctx)                            \
 	{                                                   \
+		first(ctx);                                 \
 		return count_stack(ctx, BY_FRAME_POINTERS); \
 	}
+#define NOTHING(ctx)
 
-PROGRAMS("raw_tp", stack_of_raw_tracepoint)
-PROGRAMS("tracepoint", stack_of_tracepoint)
-PROGRAMS("kprobe", stack_of_function)
-PROGRAMS("uprobe", stack_of_user_functions)
-PROGRAMS("kprobe", stack_of_kernel_functions)
+PROGRAMS("raw_tp", stack_of_raw_tracepoint, NOTHING)
+PROGRAMS("tracepoint", stack_of_tracepoint, NOTHING)
+PROGRAMS("kprobe", stack_of_function, STAY_ON_KERNEL_STACK)
+PROGRAMS("uprobe", stack_of_user_functions, STAY_ON_KERNEL_STACK)
+PROGRAMS("kprobe", stack_of_kernel_functions, NOTHING)
 
 /* The mappings of a process are others after it has executed a program. */
 SEC("raw_tp/sched_process_exec")

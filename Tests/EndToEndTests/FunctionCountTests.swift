@@ -141,7 +141,9 @@ extension EndToEnd {
         }
 
         @Test func aReaderThatHasSeenEnoughIsNoFailure() throws {
-            let result = try Finished(["bash", "-c", "\(Harness.apus) probes | head -1; exit ${PIPESTATUS[0]}"])
+            let result = try Finished([
+                "bash", "-c", "\(Harness.apus) probes | head -1; exit ${PIPESTATUS[0]}",
+            ])
             #expect(result.end == .exited(0))
             #expect(result.text.split(separator: "\n").count == 1)
         }
