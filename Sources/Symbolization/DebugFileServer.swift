@@ -52,7 +52,8 @@ package final class DebugFileServer {
     package func conclude() {
         guard !isClosed, missing > 0, missing == known.count else { return }
         let reason = lastWords.isEmpty ? "" : ": \(tool) says '\(lastWords)'"
-        say("none of \(missing) debug files that were asked for could be had\(reason)")
+        let files = missing == 1 ? "the debug file" : "none of the \(missing) debug files"
+        say("\(files) that names are missing from could \(missing == 1 ? "not " : "")be had\(reason)")
     }
 
     private func fetch(_ buildID: String, _ path: String) -> OpenFile? {

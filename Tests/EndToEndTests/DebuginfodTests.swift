@@ -29,8 +29,13 @@ extension EndToEnd {
         }
 
         private func makeTool(_ script: String) throws {
-            let path = try folder.file("debuginfod-find", mode: 0o755)
-            try "#!/bin/sh\n\(script)\n".write(toFile: path, atomically: false, encoding: .utf8)
+            // By another process: what is open for writing here may be so in a child of another test, and then
+            // cannot be executed.
+            let result = try Finished([
+                "sh", "-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh",
+                "#!/bin/sh\n\(script)\n", folder.path("debuginfod-find"),
+            ])
+            try #require(result.end == .exited(0), "\(result.errors)")
         }
 
         private func run(_ words: [String]) throws -> Finished {

@@ -29,9 +29,10 @@ import Testing
         without: [Frame], with: [Frame], said: [String]
     ) {
         let tool = try directory.file("tool")
-        try ("#!/bin/sh\necho \"$@\" >> \(directory.path)/calls\n" + script).write(
-            toFile: tool, atomically: false, encoding: .utf8)
-        chmod(tool, 0o755)
+        let text = "#!/bin/sh\necho \"$@\" >> \(directory.path)/calls\n" + script
+        // By another process: what is open for writing here may be so in a child of another test, and then cannot
+        // be executed.
+        try output("sh", "-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", text, tool)
         let sentences = Sentences()
         let server = DebugFileServer(tool: tool, patience: patience) { sentences.all.append($0) }
         let target = try Target([path])

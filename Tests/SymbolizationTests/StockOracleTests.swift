@@ -117,6 +117,9 @@ private struct StockComparison {
                             + "\(outer.function ?? "nothing") + \(outer.functionOffset)")
                 }
             }
+            if symbols[index] == nil, let name = outer.function, places.gnu[address]?.last?.line ?? 0 == 0 {
+                result.differences.append("\(String(address, radix: 16)): gdb nothing, we \(name)")
+            }
             let others = [places.gnu[address] ?? [], places.llvm[address] ?? []]
             guard others.contains(where: { $0.contains { $0.line > 0 } }) else { continue }
             result.placed += 1
