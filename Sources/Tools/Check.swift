@@ -115,7 +115,7 @@ package struct Check: ParsableCommand {
                 kind: "feature", name: name, answer: "unknown", remark: "trying it needs the capabilities")
         }
         do {
-            var parsed = try ProfileCommand.parse(["--dry-run", "--unwind", "dwarf"])
+            let parsed = try ProfileCommand.parse(["--dry-run", "--unwind", "dwarf"])
             try parsed.run()
             return Finding(kind: "feature", name: name, answer: "yes", remark: "")
         } catch {

@@ -41,7 +41,7 @@ def options() -> argparse.ArgumentParser:
     add("-j", "--jobs", type=int, default=2, help="virtual machines side by side (2)")
     add("--native-only", action="store_true", help="only the running kernel")
     add("--keep", action="store_true", help="keep what the columns recorded, and say where")
-    add("--vm-limit", type=int, default=280, metavar="SECONDS", help="for a whole virtual machine (280)")
+    add("--vm-limit", type=int, default=420, metavar="SECONDS", help="for a whole virtual machine (420)")
     add("--refresh", action="store_true", help="look whether the mirror has newer kernels")
     add("--fetch-only", action="store_true", help="fill the cache of kernels, run nothing")
     add("--update-readme", action="store_true", help="write the matrix to README.md")
