@@ -266,13 +266,15 @@ extension ProbeTargets {
     ) throws -> Bool {
         if let raw,
             (try? object.attachCopy(
-                of: programs.rawTracepoint, number: programs.number(number), to: .rawTracepoint(raw), &links)) != nil
+                of: programs.rawTracepoint, number: programs.number(number), to: .rawTracepoint(raw), &links))
+                != nil
         {
             return true
         }
         guard let id else { return false }
         do {
-            try object.attachCopy(of: programs.tracepoint, number: programs.number(number), to: .tracepoint(id), &links)
+            try object.attachCopy(
+                of: programs.tracepoint, number: programs.number(number), to: .tracepoint(id), &links)
             return true
         } catch  where error.code == EPERM || error.code == ENOMEM || error.code == EMFILE {
             throw error

@@ -120,7 +120,8 @@ package struct Stackcount: TracingCommand {
         var links = Links()
         let refused = try probes.attach(Self.programs(byTables: unwinder != nil), of: object, &links)
         if refused > 0 {
-            session.say("\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
+            session.say(
+                "\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
         }
         try session.run(
             object, of: "calls",

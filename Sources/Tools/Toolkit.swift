@@ -9,7 +9,8 @@ enum Toolkit {
         CommandGroup(
             name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
         CommandGroup(name: "Which system calls are made", subcommands: [Syscount.self]),
-        CommandGroup(name: "Which functions and events are reached", subcommands: [Funccount.self, Stackcount.self]),
+        CommandGroup(
+            name: "Which functions and events are reached", subcommands: [Funccount.self, Stackcount.self]),
         CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
