@@ -81,7 +81,8 @@ extension EndToEnd {
 
         @Test(.enabled(if: canReadTracefs, "tracefs is not mounted"))
         func allTracepointsThatTheKernelHas() throws {
-            let truth = try String(contentsOfFile: "/sys/kernel/tracing/available_events", encoding: .utf8)
+            // Foundation takes the size of such a file for its length.
+            let truth = try Finished(["cat", "/sys/kernel/tracing/available_events"]).text
             let expected = truth.split(separator: "\n").filter { !$0.hasPrefix("ftrace:") }
                 .map { "tracepoint:\($0)" }
             let found = try lines(["t:*:*"])
@@ -116,7 +117,9 @@ extension EndToEnd {
             try #require(symbols.end == .exited(0))
             let expected = symbols.text.split(separator: "\n").compactMap { line -> String? in
                 let words = line.split(separator: " ")
-                guard words.count == 3, words[2].hasSuffix("_called") else { return nil }
+                guard words.count == 3, "tTwW".contains(words[1]), words[2].hasSuffix("_called") else {
+                    return nil
+                }
                 return "uprobe:\(program):\(words[2])"
             }
             #expect(try lines(["u:\(program):*_called"]) == expected.sorted())

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// Stacks of a program that calls its functions in known numbers (Tests/Programs/functions.c).
+    @Suite struct StackCountTests {
+        private func folded(_ arguments: [String]) throws -> [String: Int] {
+            let result = try Finished([Harness.apus, "stackcount", "-f"] + arguments)
+            try #require(result.end == .exited(0), "\(result.errors)")
+            var counts: [String: Int] = [:]
+            for line in result.text.split(separator: "\n") {
+                guard let space = line.lastIndex(of: " ") else { continue }
+                counts[String(line[..<space]), default: 0] += Int(line[line.index(after: space)...]) ?? 0
+            }
+            return counts
+        }
+
+        @Test func whoCallsAFunctionAndHowOften() throws {
+            let program = try Harness.program("functions")
+            let found = try folded(["\(program):local_to_file", "--", program])
+            let through = found.filter { $0.key.hasSuffix(";seldom_called;local_to_file") }
+            let direct = found.filter { $0.key.hasSuffix(";main;local_to_file") }
+            #expect(through.values.reduce(0, +) == 30, "\(found)")
+            #expect(direct.values.reduce(0, +) == 40, "\(found)")
+            #expect(found.values.reduce(0, +) == 70)
+        }
+
+        @Test func kernelStacksOfATracepointAreOneForAllProcesses() throws {
+            let program = try Harness.program("calls")
+            let found = try folded(["-K", "t:sched:sched_process_fork", "--", program])
+            #expect(found.values.reduce(0, +) == 1)
+            let stack = try #require(found.keys.first)
+            #expect(stack.contains("kernel_clone") || stack.contains("_do_fork"), "\(stack)")
+        }
+
+        @Test func nothingToCountIsAnError() throws {
+            let result = try Finished([Harness.apus, "stackcount"])
+            #expect(result.end == .exited(64))
+            #expect(result.errors.contains("give what to count"))
+        }
+    }
+}
