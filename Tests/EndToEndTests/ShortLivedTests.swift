@@ -53,8 +53,9 @@ extension EndToEnd {
         @Test func aProgramThatIsDeletedAtOnceIsNamed() throws {
             let (path, burning) = try brief()
             let copy = "/tmp/apus-brief-$$-$i"
+            // Each copy is a new file: to make a table of each takes as long as some of them live.
             let stacks = try run([
-                "profile", "-F", "999", "--json", "--follow", "--", "sh", "-c",
+                "profile", "--unwind", "fp", "-F", "999", "--json", "--follow", "--", "sh", "-c",
                 "i=0; while [ $i -lt 30 ]; do cp \(path) \(copy); \(copy) & sleep 0.003; rm \(copy); wait; "
                     + "i=$((i+1)); done",
             ]).filter { $0.comm.hasPrefix("apus-brief") }

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <gelf.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ struct range {
 
 static Dwarf_CFI *described[2];
 static struct range following; /* the next range; its beginning is 0 if there is none */
+static Elf *elf;
 static unsigned long ranges, lookups, differences, padding, signals, inexpressible;
 
 static bool fits16(__s64 value)
@@ -197,6 +199,28 @@ static bool is_padding(__u64 address, struct unwind_rule rule)
 	return false;
 }
 
+/* Whether it is a linker's jump to a function that is chosen at run time: there nothing has been pushed yet. */
+static bool is_stub(__u64 address, struct unwind_rule rule)
+{
+	const struct unwind_rule at_call = {.cfa = CFA_STACK, .cfa_offset = 8, .ra_offset = -8};
+	Elf_Scn *section = NULL;
+	size_t names;
+	GElf_Shdr header;
+
+	if (!is_same(rule, at_call) || elf_getshdrstrndx(elf, &names))
+		return false;
+	while ((section = elf_nextscn(elf, section))) {
+		const char *name;
+
+		if (!gelf_getshdr(section, &header) || address - header.sh_addr >= header.sh_size)
+			continue;
+		name = elf_strptr(elf, names, header.sh_name);
+		if (name && (!strncmp(name, ".plt", 4) || !strcmp(name, ".iplt")))
+			return true;
+	}
+	return false;
+}
+
 static void differ(__u64 address, struct unwind_rule ours, struct unwind_rule theirs, bool is_there)
 {
 	if (differences++ >= PRINTED)
@@ -227,7 +251,7 @@ static __u64 check(__u64 address, struct unwind_rule ours, unsigned *missed)
 		return address + 1;
 	}
 	if (is_there ? !is_same(ours, theirs) : ours.cfa != CFA_NO_RULE) {
-		if (!is_there && is_padding(address, ours))
+		if (!is_there && (is_stub(address, ours) || is_padding(address, ours)))
 			padding++;
 		else
 			differ(address, ours, theirs, is_there);
@@ -254,7 +278,7 @@ int main(int count, char **arguments)
 	int file = count == 2 ? open(arguments[1], O_RDONLY | O_CLOEXEC) : -1;
 
 	elf_version(EV_CURRENT);
-	Elf *elf = file < 0 ? NULL : elf_begin(file, ELF_C_READ_MMAP, NULL);
+	elf = file < 0 ? NULL : elf_begin(file, ELF_C_READ_MMAP, NULL);
 	if (!elf) {
 		fprintf(stderr, "usage: libdw-rules FILE <RANGES\n");
 		return 64;
