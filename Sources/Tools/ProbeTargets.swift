@@ -16,7 +16,19 @@ struct ProbeTargets {
         let scope: String?
         let name: String
         fileprivate let place: Place
+
+        /// Whether this kernel needs a link for this target alone.
+        fileprivate var takesALink: Bool {
+            switch place {
+            case .tracepoint: true
+            case .kernelFunction: !Feature.kprobesInOne.isThere
+            case .userCode: !Feature.userProbesInOne.isThere
+            }
+        }
     }
+
+    /// As in BCC: the kernel takes tens of milliseconds to let go of each.
+    private static let mostLinks = 1000
 
     fileprivate enum Place {
         /// By the name that raw programs know, if they do, and tracefs's number, if it has one.
@@ -62,6 +74,11 @@ struct ProbeTargets {
         guard !targets.isEmpty else {
             throw CommandFailure(
                 "nothing here matches '\(escaped(pattern.text))': apus probes lists what can be traced")
+        }
+        guard targets.count(where: \.takesALink) <= Self.mostLinks else {
+            throw CommandFailure(
+                "'\(escaped(pattern.text))' matches \(summary), of which at most \(Self.mostLinks) can be traced at "
+                    + "once: narrow it down")
         }
     }
 
