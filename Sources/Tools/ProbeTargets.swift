@@ -227,8 +227,7 @@ extension ProbeTargets {
             object.disable(programs.tracepoint)
         }
         let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
-        let copiesKernel = uses([.kprobe]) && !manyKernel
-        if !copiesUser && !copiesKernel { object.disable(programs.function) }
+        if !copiesUser && !uses([.kprobe]) { object.disable(programs.function) }
         if manyUsers && uses([.uprobe, .usdt]) {
             object.setUserProbeKind(.many, of: programs.userFunctions)
         } else {
@@ -260,21 +259,33 @@ extension ProbeTargets {
             }
         }
         if let file { try attach(programs, object, points, file, &links) }
-        if Feature.kprobesInOne.isThere {
-            refused += try object.attachMany(programs.kernelFunctions, to: kernelFunctions[...], &links)
-        } else {
-            for function in kernelFunctions {
-                do {
-                    try object.attachCopy(
-                        of: programs.function, number: programs.number(function.cookie),
-                        to: .kernelFunction(function.name, .entry), &links)
-                } catch { refused += 1 }
-            }
-        }
+        refused += try attach(programs, object, kernelFunctions, &links)
         guard refused < targets.count else {
             throw CommandFailure("the kernel lets none of the \(summary) be traced")
         }
         return refused
+    }
+
+    /// By one link, or, where the kernel takes none of them that way, one by one.
+    ///
+    /// - Returns: how many it does not let be traced.
+    private func attach(
+        _ programs: ProbePrograms, _ object: LoadedObject, _ functions: [(name: String, cookie: UInt64)],
+        _ links: inout Links
+    ) throws -> Int {
+        if Feature.kprobesInOne.isThere {
+            let refused = try object.attachMany(programs.kernelFunctions, to: functions[...], &links)
+            guard refused == functions.count else { return refused }
+        }
+        var refused = 0
+        for function in functions.prefix(Self.mostLinks) {
+            do {
+                try object.attachCopy(
+                    of: programs.function, number: programs.number(function.cookie),
+                    to: .kernelFunction(function.name, .entry), &links)
+            } catch { refused += 1 }
+        }
+        return refused + max(0, functions.count - Self.mostLinks)
     }
 
     private func attach(
