@@ -227,7 +227,9 @@ extension ProbeTargets {
             object.disable(programs.tracepoint)
         }
         let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
-        if !copiesUser && !uses([.kprobe]) { object.disable(programs.function) }
+        // Without kprobes there is nothing of the kernel's to attach it to.
+        let copiesKernel = uses([.kprobe]) && (Feature.kprobes.isThere || Feature.kprobesInOne.isThere)
+        if !copiesUser && !copiesKernel { object.disable(programs.function) }
         if manyUsers && uses([.uprobe, .usdt]) {
             object.setUserProbeKind(.many, of: programs.userFunctions)
         } else {
