@@ -228,7 +228,7 @@ extension ProbeTargets {
         }
         let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
         // Without kprobes there is nothing of the kernel's to attach it to.
-        let copiesKernel = uses([.kprobe]) && (Feature.kprobes.isThere || Feature.kprobesInOne.isThere)
+        let copiesKernel = uses([.kprobe]) && Feature.kprobes.isThere && (targets != nil || !manyKernel)
         if !copiesUser && !copiesKernel { object.disable(programs.function) }
         if manyUsers && uses([.uprobe, .usdt]) {
             object.setUserProbeKind(.many, of: programs.userFunctions)
