@@ -5,8 +5,8 @@ internal import Tracing
 
 /// Names of the kernel's functions.
 enum KernelFunctionNames {
-    /// Those that a test accepts, sorted, each once: those that the kernel says can be traced, if it says so, else all
-    /// that it has.
+    /// Those that a test accepts, sorted, each once: those that the kernel says can be traced, or, if it does not say
+    /// so or there are none, all that it has.
     static func matching(_ isWanted: (UnsafeRawBufferPointer) -> Bool) -> [String] {
         var names: Set<String> = []
         if let lines = Tracefs()?.functions(), !lines.isEmpty {
@@ -15,7 +15,9 @@ enum KernelFunctionNames {
                 let name = UnsafeRawBufferPointer(rebasing: line[..<(line.firstIndex(of: 32) ?? line.count)])
                 if !name.isEmpty, isWanted(name) { names.insert(String(decoding: name, as: UTF8.self)) }
             }
-        } else {
+        }
+        // A function that has several names is in that list under one of them.
+        if names.isEmpty {
             forEachLine(readFile("/proc/kallsyms", limit: 1 << 26) ?? []) { line in
                 if let name = name(line), isWanted(name) {
                     names.insert(String(decoding: name, as: UTF8.self))

@@ -16,7 +16,19 @@ struct ProbeTargets {
         let scope: String?
         let name: String
         fileprivate let place: Place
+
+        /// Whether this kernel needs a link for this target alone.
+        fileprivate var takesALink: Bool {
+            switch place {
+            case .tracepoint: true
+            case .kernelFunction: !Feature.kprobesInOne.isThere
+            case .userCode: !Feature.userProbesInOne.isThere
+            }
+        }
     }
+
+    /// As in BCC: the kernel takes tens of milliseconds to let go of each.
+    private static let mostLinks = 1000
 
     fileprivate enum Place {
         /// By the name that raw programs know, if they do, and tracefs's number, if it has one.
@@ -62,6 +74,11 @@ struct ProbeTargets {
         guard !targets.isEmpty else {
             throw CommandFailure(
                 "nothing here matches '\(escaped(pattern.text))': apus probes lists what can be traced")
+        }
+        guard targets.count(where: \.takesALink) <= Self.mostLinks else {
+            throw CommandFailure(
+                "'\(escaped(pattern.text))' matches \(summary), of which at most \(Self.mostLinks) can be traced at "
+                    + "once: narrow it down")
         }
     }
 
@@ -210,7 +227,8 @@ extension ProbeTargets {
             object.disable(programs.tracepoint)
         }
         let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
-        let copiesKernel = uses([.kprobe]) && !manyKernel
+        // Without kprobes there is nothing of the kernel's to attach it to.
+        let copiesKernel = uses([.kprobe]) && Feature.kprobes.isThere && (targets != nil || !manyKernel)
         if !copiesUser && !copiesKernel { object.disable(programs.function) }
         if manyUsers && uses([.uprobe, .usdt]) {
             object.setUserProbeKind(.many, of: programs.userFunctions)
@@ -243,21 +261,33 @@ extension ProbeTargets {
             }
         }
         if let file { try attach(programs, object, points, file, &links) }
-        if Feature.kprobesInOne.isThere {
-            refused += try object.attachMany(programs.kernelFunctions, to: kernelFunctions[...], &links)
-        } else {
-            for function in kernelFunctions {
-                do {
-                    try object.attachCopy(
-                        of: programs.function, number: programs.number(function.cookie),
-                        to: .kernelFunction(function.name, .entry), &links)
-                } catch { refused += 1 }
-            }
-        }
+        refused += try attach(programs, object, kernelFunctions, &links)
         guard refused < targets.count else {
             throw CommandFailure("the kernel lets none of the \(summary) be traced")
         }
         return refused
+    }
+
+    /// By one link, or, where the kernel takes none of them that way, one by one.
+    ///
+    /// - Returns: how many it does not let be traced.
+    private func attach(
+        _ programs: ProbePrograms, _ object: LoadedObject, _ functions: [(name: String, cookie: UInt64)],
+        _ links: inout Links
+    ) throws -> Int {
+        if Feature.kprobesInOne.isThere {
+            let refused = try object.attachMany(programs.kernelFunctions, to: functions[...], &links)
+            guard refused == functions.count else { return refused }
+        }
+        var refused = 0
+        for function in functions.prefix(Self.mostLinks) {
+            do {
+                try object.attachCopy(
+                    of: programs.function, number: programs.number(function.cookie),
+                    to: .kernelFunction(function.name, .entry), &links)
+            } catch { refused += 1 }
+        }
+        return refused + max(0, functions.count - Self.mostLinks)
     }
 
     private func attach(
