@@ -44,14 +44,14 @@ int count_tracepoint(void *ctx)
 SEC("kprobe")
 int count_function(struct pt_regs *ctx)
 {
-	STAY_ON_KERNEL_STACK(ctx);
+	STAY_ON_KERNEL_STACK(ctx, one);
 	return count(COPIED_PROBE_NUMBER());
 }
 
 SEC("uprobe")
 int count_user_functions(struct pt_regs *ctx)
 {
-	STAY_ON_KERNEL_STACK(ctx);
+	STAY_ON_KERNEL_STACK(ctx, many);
 	return count(bpf_get_attach_cookie(ctx));
 }
 

@@ -406,7 +406,7 @@ int user_session(struct pt_regs *ctx)
 	struct allocator_thread *state;
 	__u32 thread;
 
-	STAY_ON_KERNEL_STACK(ctx);
+	STAY_ON_KERNEL_STACK(ctx, many);
 	if (!(STACK_POINTER(ctx) & STACK_POINTER_AT_ENTRY)) {
 		thread = bpf_get_current_pid_tgid();
 		state = bpf_map_lookup_elem(&threads, &thread);
@@ -422,7 +422,7 @@ int user_session(struct pt_regs *ctx)
 SEC("uprobe")
 int user_entry(struct pt_regs *ctx)
 {
-	STAY_ON_KERNEL_STACK(ctx);
+	STAY_ON_KERNEL_STACK(ctx, one);
 	call_begins(ctx, bpf_get_attach_cookie(ctx) & CALL_MASK, true);
 	return 0;
 }
@@ -430,19 +430,19 @@ int user_entry(struct pt_regs *ctx)
 SEC("uretprobe")
 int user_return(struct pt_regs *ctx)
 {
-	STAY_ON_KERNEL_STACK(ctx);
+	STAY_ON_KERNEL_STACK(ctx, one);
 	at_return(ctx);
 	return 0;
 }
 
 /* Before Linux 5.15 probes have no cookies: one program for each kind of function. */
-#define ENTRY(name, call)                     \
-	SEC("uprobe")                         \
-	int name(struct pt_regs *ctx)         \
-	{                                     \
-		STAY_ON_KERNEL_STACK(ctx);    \
-		call_begins(ctx, call, true); \
-		return 0;                     \
+#define ENTRY(name, call)                       \
+	SEC("uprobe")                           \
+	int name(struct pt_regs *ctx)           \
+	{                                       \
+		STAY_ON_KERNEL_STACK(ctx, one); \
+		call_begins(ctx, call, true);   \
+		return 0;                       \
 	}
 
 ENTRY(entry_0, CALL_ALLOCATE)

@@ -103,11 +103,13 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 		return count_stack(ctx, BY_FRAME_POINTERS); \
 	}
 #define NOTHING(ctx)
+#define STAY_ONE(ctx) STAY_ON_KERNEL_STACK(ctx, one)
+#define STAY_MANY(ctx) STAY_ON_KERNEL_STACK(ctx, many)
 
 PROGRAMS("raw_tp", stack_of_raw_tracepoint, NOTHING)
 PROGRAMS("tracepoint", stack_of_tracepoint, NOTHING)
-PROGRAMS("kprobe", stack_of_function, STAY_ON_KERNEL_STACK)
-PROGRAMS("uprobe", stack_of_user_functions, STAY_ON_KERNEL_STACK)
+PROGRAMS("kprobe", stack_of_function, STAY_ONE)
+PROGRAMS("uprobe", stack_of_user_functions, STAY_MANY)
 PROGRAMS("kprobe", stack_of_kernel_functions, NOTHING)
 
 /* The mappings of a process are others after it has executed a program. */

@@ -10,20 +10,21 @@
 #ifndef APUS_USER_PROBE_BPF_H
 #define APUS_USER_PROBE_BPF_H
 
+/* Two, since one takes only programs that are attached in the same way: one by one, or many by one link. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
-} no_programs SEC(".maps");
+} no_programs_one SEC(".maps"), no_programs_many SEC(".maps");
 
 /* Never set: the verifier removes the call, but has counted it. */
 const volatile bool calls_no_programs;
 
-#define STAY_ON_KERNEL_STACK(ctx)                            \
-	do {                                                 \
-		if (calls_no_programs)                       \
-			bpf_tail_call(ctx, &no_programs, 0); \
+#define STAY_ON_KERNEL_STACK(ctx, how)                             \
+	do {                                                       \
+		if (calls_no_programs)                             \
+			bpf_tail_call(ctx, &no_programs_##how, 0); \
 	} while (0)
 
 #endif
