@@ -113,14 +113,14 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: $(BPF_OBJECTS) build/bpf/objects.inc build/syscalls.inc
+bpf: build/bpf/objects.inc build/syscalls.inc
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
 	@$(OBJCOPY) --strip-debug $@
 
-build/bpf/objects.inc: $(BPF_SOURCES) $(HEADERS) Makefile scripts/embed-objects
+build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
 	@# the compiler's module cache looks at this file's time, not at headers that are new in the folder

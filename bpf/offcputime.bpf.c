@@ -7,6 +7,7 @@
 #include "lib/core_fixes.bpf.h"
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
+#include "lib/process_events.bpf.h"
 #include "lib/stacks.bpf.h"
 #include "lib/task.bpf.h"
 #include "include/offcputime.h"
@@ -17,7 +18,6 @@
 #define PF_KTHREAD 0x00200000
 #define TASKS 65536
 #define TOTALS_DEFAULT 40960
-#define PROCESSES_SEEN 32768
 
 const volatile struct offcputime_config offcputime_config;
 
@@ -35,14 +35,6 @@ struct {
 	__type(value, struct block_total);
 } totals SEC(".maps");
 
-/* Processes that the reader has been told of. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, PROCESSES_SEEN);
-	__type(key, __u32);
-	__type(value, struct process_event);
-} seen SEC(".maps");
-
 /* An empty one to start from: too large for the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -50,21 +42,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct blocked_task);
 } empty_entry SEC(".maps");
-
-#define LOOK_AGAIN_NS 20000000 /* no process is worth more looks than that */
-
-/* Has the reader look at a process that is new, or whose code has a place that is not known. */
-static __always_inline void tell_reader(__u32 process, __u8 end)
-{
-	struct process_event event = {.process = process, .time_ns = bpf_ktime_get_ns()};
-	struct process_event *known = bpf_map_lookup_elem(&seen, &process);
-
-	if (known && ((end != STACK_END_UNMAPPED && end != STACK_END_UNKNOWN_PROCESS) ||
-		      event.time_ns - known->time_ns < LOOK_AGAIN_NS))
-		return;
-	bpf_map_update_elem(&seen, &process, &event, BPF_ANY);
-	send_record(&event, sizeof(event));
-}
 
 static __always_inline bool block_wanted(struct task_struct *task, __u32 state, bool kernel_task,
 					 __u32 process, __u32 thread)
@@ -177,7 +154,8 @@ static __always_inline void take_stacks(void *ctx, struct blocked_task *entry, _
 	if (offcputime_config.sides & STACK_USER && !kernel_task) {
 		entry->key.user_stack =
 			take_user_stack(ctx, slot, id, process, by_tables, FROM_LEAF);
-		tell_reader(process, slot->end);
+		if (!slot->recalled)
+			tell_reader(process, slot->end);
 	}
 	release_slot(slot);
 }
@@ -284,7 +262,8 @@ static __always_inline void on_waking(void *ctx, struct task_struct *task, bool 
 	if (offcputime_config.sides & STACK_USER && entry->key.waker_process) {
 		entry->key.waker_user_stack =
 			take_user_stack(ctx, slot, id, ids >> 32, by_tables, FROM_LEAF);
-		tell_reader(ids >> 32, slot->end);
+		if (!slot->recalled)
+			tell_reader(ids >> 32, slot->end);
 	}
 	release_slot(slot);
 }
@@ -300,20 +279,6 @@ SEC("raw_tp/sched_waking")
 int waking_fp(struct bpf_raw_tracepoint_args *ctx)
 {
 	on_waking(ctx, (struct task_struct *)ctx->args[0], BY_FRAME_POINTERS);
-	return 0;
-}
-
-/* The mappings of a process are others after it has executed a program. */
-SEC("raw_tp/sched_process_exec")
-int executed(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct task_struct *task = (struct task_struct *)ctx->args[0];
-	__u32 process = process_number(task);
-
-	struct process_event event = {.process = process};
-
-	if (bpf_map_lookup_elem(&seen, &process))
-		send_record(&event, sizeof(event));
 	return 0;
 }
 

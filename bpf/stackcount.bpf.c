@@ -4,13 +4,12 @@
 #include "lib/core_fixes.bpf.h"
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
+#include "lib/process_events.bpf.h"
 #include "lib/stacks.bpf.h"
 #include "lib/user_probe.bpf.h"
 #include "include/stackcount.h"
 
 #define TOTALS 40960
-#define PROCESSES_SEEN 32768
-#define LOOK_AGAIN_NS 20000000 /* no process is worth more looks than that */
 
 const volatile struct stackcount_config stackcount_config;
 
@@ -20,27 +19,6 @@ struct {
 	__type(key, struct counted_stack);
 	__type(value, __u64);
 } counted SEC(".maps");
-
-/* Processes that the reader has been told of. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, PROCESSES_SEEN);
-	__type(key, __u32);
-	__type(value, struct process_event);
-} told SEC(".maps");
-
-/* Has the reader look at a process that is new, or whose code has a place that is not known. */
-static __always_inline void tell_of(__u32 process, __u8 end)
-{
-	struct process_event event = {.process = process, .time_ns = bpf_ktime_get_ns()};
-	struct process_event *known = bpf_map_lookup_elem(&told, &process);
-
-	if (known && ((end != STACK_END_UNMAPPED && end != STACK_END_UNKNOWN_PROCESS) ||
-		      event.time_ns - known->time_ns < LOOK_AGAIN_NS))
-		return;
-	bpf_map_update_elem(&told, &process, &event, BPF_ANY);
-	send_record(&event, sizeof(event));
-}
 
 static __always_inline void add_one(struct counted_stack *key)
 {
@@ -81,7 +59,8 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 		key.kernel_stack = take_kernel_stack(ctx, slot, id);
 	if (stackcount_config.sides & STACK_USER) {
 		key.user_stack = take_user_stack(ctx, slot, id, process, by_tables, FROM_LEAF);
-		tell_of(process, slot->end);
+		if (!slot->recalled)
+			tell_reader(process, slot->end);
 	}
 	release_slot(slot);
 	add_one(&key);
@@ -111,18 +90,5 @@ PROGRAMS("tracepoint", stack_of_tracepoint, NOTHING)
 PROGRAMS("kprobe", stack_of_function, STAY_ONE)
 PROGRAMS("uprobe", stack_of_user_functions, STAY_MANY)
 PROGRAMS("kprobe", stack_of_kernel_functions, NOTHING)
-
-/* The mappings of a process are others after it has executed a program. */
-SEC("raw_tp/sched_process_exec")
-int process_executed(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct task_struct *task = (struct task_struct *)ctx->args[0];
-	__u32 process = process_number(task);
-	struct process_event event = {.process = process};
-
-	if (bpf_map_lookup_elem(&told, &process))
-		send_record(&event, sizeof(event));
-	return 0;
-}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

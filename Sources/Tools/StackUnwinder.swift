@@ -249,6 +249,7 @@ private final class MappingStore {
 
     private let mappings: SharedArray<unwind_mapping>
     private var used = 0
+    private var serial: UInt32 = 0
     private var lists: [Int: List] = [:]
     /// Of a list, by its first mapping.
     private var hashes: [UInt32: Int] = [:]
@@ -286,7 +287,8 @@ private final class MappingStore {
             used += capacity
         }
         mappings.fill(Int(first)..<Int(first) + list.count) { list[$0] }
-        let place = unwind_process(first: first, count: UInt32(list.count))
+        serial += 1
+        let place = unwind_process(first: first, count: UInt32(list.count), serial: serial)
         // Of two lists with one hash, only the first is shared.
         if lists[hash] == nil {
             lists[hash] = List(place: place, users: 1)

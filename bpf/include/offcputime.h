@@ -52,11 +52,4 @@ struct blocked_task {
 	struct block_key key;
 };
 
-/* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
-struct process_event {
-	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u32 process;
-	__u32 reserved;
-};
-
 #endif

@@ -2,7 +2,7 @@
 #ifndef APUS_STACKCOUNT_H
 #define APUS_STACKCOUNT_H
 
-#include "offcputime.h"
+#include "stacks.h"
 
 struct stackcount_config {
 	__u32 sides; /* enum stack_sides */

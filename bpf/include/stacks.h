@@ -40,4 +40,11 @@ struct stack_trace {
 	__u64 addresses[STACK_FRAMES]; /* the leaf first */
 };
 
+/* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
+struct process_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 process;
+	__u32 reserved;
+};
+
 #endif

@@ -79,6 +79,7 @@ struct unwind_mapping {
 struct unwind_process {
 	__u32 first;
 	__u32 count;
+	__u32 serial; /* of what the list says: no other list has it, not even a later one in the same place */
 };
 
 struct unwind_config {

@@ -7,6 +7,7 @@
 #ifndef APUS_STACKS_BPF_H
 #define APUS_STACKS_BPF_H
 
+#define REMEMBER_STACKS
 #include "unwind.bpf.h"
 
 SHARED_TYPE(stack_trace);
@@ -53,8 +54,10 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 	trace[0] = hash;
 	trace[1] = slot->frames | (__u64)slot->end << 32;
 	if (!bpf_map_lookup_elem(&stacks, &hash) &&
-	    bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY))
+	    bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY)) {
 		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
+		stop_recording(slot);
+	}
 	return hash;
 }
 
@@ -71,15 +74,25 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
 					     __u32 process, bool by_tables, bool from_leaf)
 {
+	__u64 hash;
+	int end;
+
 	slot->frames = 0;
 	slot->hash = 0;
-	if (by_tables) {
-		walk_user_stack(slot, id, process, from_leaf);
-	} else {
+	if (!by_tables) {
+		slot->recorded = slot->recalled = 0;
 		add_frames(ctx, slot, BPF_F_USER_STACK);
 		hash_frames(id);
+		return store_stack(slot);
 	}
-	return store_stack(slot);
+	end = begin_walk(slot, process, from_leaf);
+	if (!end && !id && recall_stack())
+		return slot->hash;
+	walk(slot, id, end);
+	hash = store_stack(slot);
+	if (slot->recorded)
+		finish_memo(slot, hash);
+	return hash;
 }
 
 #endif

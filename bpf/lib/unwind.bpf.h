@@ -84,13 +84,15 @@ struct stack_slot {
 	/* the mapping of the last pc */
 	__u64 map_start, map_bytes, bias;
 	__u32 first_page, pages;
-	__u32 process;
+	struct unwind_process list; /* of the process's mappings; serial 0 if it is not known */
 	__u32 frames; /* in addresses */
 	__u32 most_frames; /* that there may be */
 	__u8 end; /* enum stack_end */
 	__u8 is_exact; /* pc is no return address: it is the leaf's, or a signal came there */
 	__u8 has_registers; /* `registers` belong to the frame in hand */
 	__u8 by_frame_pointer; /* 1: some frame was found so; 2: the last one was */
+	__u8 recalled; /* the stack is one that was found before: stack_memo.bpf.h */
+	__u32 recorded; /* the memo that is being written, plus 1 */
 	__u64 window_start, window_bytes;
 	struct user_registers registers;
 	__u64 window[WINDOW_BYTES / sizeof(__u64)];
@@ -145,6 +147,20 @@ static __always_inline __u64 mix(__u64 state, __u64 value)
 /* Keeps a bound in the code that clang can prove to be needless, and the verifier cannot. */
 #define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
 
+/* The walk depends on more than what is recorded: nothing is to be remembered. */
+static __always_inline void stop_recording(struct stack_slot *slot)
+{
+	slot->recorded = 0;
+}
+
+#ifdef REMEMBER_STACKS
+#include "stack_memo.bpf.h"
+#else
+static __always_inline void record_read(__u32 id, __u64 address, __u64 value, int failed)
+{
+}
+#endif
+
 /* Reads the stack from an address on. A function of its own: verified once. */
 __attribute__((noinline)) int fill_window(__u32 id, __u64 start)
 {
@@ -168,9 +184,7 @@ __attribute__((noinline)) int fill_window(__u32 id, __u64 start)
 	return 0;
 }
 
-/* A word of the stack; not 0 if it cannot be read. */
-static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 address,
-				      __u64 *value)
+static __always_inline int read_word(struct stack_slot *slot, __u32 id, __u64 address, __u64 *value)
 {
 	__u64 index;
 
@@ -191,25 +205,33 @@ static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 a
 	return 0;
 }
 
+/* A word of the stack; not 0 if it cannot be read. */
+static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 address,
+				      __u64 *value)
+{
+	int failed = read_word(slot, id, address, value);
+
+	if (slot->recorded)
+		record_read(id, address, *value, failed);
+	return failed;
+}
+
 #define MAPPING_SEARCH_STEPS 14 /* 2^13 mappings in a process */
 
 /* Finds the mapping of a pc: 0, or an enum stack_end. */
 __attribute__((noinline)) int find_mapping(__u32 id, __u64 pc)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
-	struct unwind_process *process;
 	struct unwind_mapping *mapping;
 	__u32 key, first, low = 0, high;
 
 	if (!slot)
 		return STACK_END_BUSY;
 	slot->map_bytes = 0;
-	key = slot->process;
-	process = bpf_map_lookup_elem(&unwind_processes, &key);
-	if (!process)
+	if (!slot->list.serial)
 		return STACK_END_UNKNOWN_PROCESS;
-	first = process->first;
-	high = process->count;
+	first = slot->list.first;
+	high = slot->list.count;
 	for (int i = 0; i < MAPPING_SEARCH_STEPS && low < high; i++) {
 		__u32 middle = (low + high) / 2;
 
@@ -379,28 +401,38 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 #define FROM_LEAF true
 #define FROM_CALLER false
 
-/*
- * Adds the user's frames of the current task to a slot. `process` is the number that the reader knows it by.
- * Sets slot->end.
- */
-static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process,
-					    bool from_leaf)
+/* To the first of the user's frames of the current task; `process` is the number that the reader knows it by. */
+static __always_inline int begin_walk(struct stack_slot *slot, __u32 process, bool from_leaf)
 {
-	int end;
+	struct unwind_process *list = bpf_map_lookup_elem(&unwind_processes, &process);
 
+	slot->list.serial = 0;
+	if (list)
+		slot->list = *list;
 	slot->map_bytes = slot->map_start = 0;
 	slot->window_bytes = slot->window_start = 0;
-	slot->process = process;
 	slot->by_frame_pointer = 0;
+	slot->recorded = slot->recalled = 0;
 	slot->is_exact = from_leaf;
 	slot->has_registers = 1;
 	slot->most_frames = slot->frames + unwind_config.frames;
-	end = read_user_registers(slot);
+	return read_user_registers(slot);
+}
+
+/* Adds the frames to the slot, and sets slot->end. `end`: what begin_walk said. */
+static __always_inline void walk(struct stack_slot *slot, __u32 id, int end)
+{
 	for (int i = 0; i <= STACK_FRAMES_MOST && !end; i++)
 		end = unwind_step(id);
 	slot->end = end ? end : STACK_END_DEPTH;
 	if (slot->by_frame_pointer)
 		slot->end |= STACK_END_BY_FRAME_POINTER;
+}
+
+static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process,
+					    bool from_leaf)
+{
+	walk(slot, id, begin_walk(slot, process, from_leaf));
 }
 
 #define EFAULT 14

@@ -18,17 +18,22 @@
  */
 static __always_inline int read_user_registers(struct stack_slot *slot)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task;
 	void *registers;
 
 	/* A kernel thread has none, and the memory of a task that exits is gone: that of another one is still there. */
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD_TASK || !BPF_CORE_READ(task, mm))
-		return STACK_END_UNREADABLE;
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) /* Linux 5.15 */
-		registers = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	else
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) { /* Linux 5.15 */
+		task = bpf_get_current_task_btf();
+		if (task->flags & PF_KTHREAD_TASK || !task->mm)
+			return STACK_END_UNREADABLE;
+		registers = (void *)bpf_task_pt_regs(task);
+	} else {
+		task = (struct task_struct *)bpf_get_current_task();
+		if (BPF_CORE_READ(task, flags) & PF_KTHREAD_TASK || !BPF_CORE_READ(task, mm))
+			return STACK_END_UNREADABLE;
 		registers = BPF_CORE_READ(task, stack) + KERNEL_STACK_BYTES -
 			    sizeof(struct user_registers);
+	}
 	if (bpf_probe_read_kernel(&slot->registers, sizeof(slot->registers), registers))
 		return STACK_END_UNREADABLE;
 	if ((slot->registers.cs & 0xffff) == USER_CODE_32)
@@ -134,6 +139,7 @@ __attribute__((noinline)) int read_hidden_return(__u32 id)
 	if (offset < 0xd || bpf_probe_read_user(&ra, sizeof(ra), (void *)(sp - 8)))
 		return -1;
 found:
+	stop_recording(slot);
 	slot->pc = ra;
 	slot->sp = sp;
 	slot->is_exact = slot->has_registers = 0;
@@ -185,6 +191,7 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 	case CFA_REGISTER:
 		if (!slot->has_registers)
 			return step_by_frame_pointer(id, STACK_END_NO_RULE);
+		stop_recording(slot);
 		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
 		break;
 	case CFA_PLT:
