@@ -236,20 +236,6 @@ static __always_inline int call_of(long number, bool compat)
 		0;                                                                                \
 	})
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_return, struct pt_regs *regs, long result)
-{
-	return ON_RETURN(READ_DIRECT, regs, result);
-}
-
-/* For kernels whose own BTF is not to be had: the same through checked copies. */
-SEC("raw_tp/sys_exit")
-int syscall_return_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-	long result = ctx->args[1];
-
-	return ON_RETURN(READ_CHECKED, regs, result);
-}
+AT_SYSCALL_RETURN(ON_RETURN)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -57,16 +57,7 @@ struct {
 	__type(value, struct file_scratch);
 } scratch SEC(".maps");
 
-/* A function of its own, verified once: the loop over it may then run as deep as a path can be. */
-__attribute__((noinline)) int walk_step(__u32 slot)
-{
-	struct file_scratch *at = bpf_map_lookup_elem(&scratch, &slot);
-
-	if (!at)
-		return PATH_CUT;
-	path_walk_step(&at->walk, at->text, FILE_PATH_BYTES - 1);
-	return at->walk.state;
-}
+PATH_WALK_STEP(struct file_scratch, FILE_PATH_BYTES - 1)
 
 /* The bytes of the first `count` messages of recvmmsg or sendmmsg (struct mmsghdr, and that of 32 bits). */
 __attribute__((noinline)) __u64 message_bytes(__u64 messages, __u32 count, __u32 narrow)
@@ -307,21 +298,7 @@ static __always_inline __u32 kind_of(long number, bool compat, bool x32)
 		0;                                                                                \
 	})
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_return, struct pt_regs *regs, long result)
-{
-	return ON_RETURN(READ_DIRECT, regs, result);
-}
-
-/* For kernels whose own BTF is not to be had: the same through checked copies. */
-SEC("raw_tp/sys_exit")
-int syscall_return_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-	long result = ctx->args[1];
-
-	return ON_RETURN(READ_CHECKED, regs, result);
-}
+AT_SYSCALL_RETURN(ON_RETURN)
 
 SEC("raw_tp/sched_process_exec")
 int program_started(struct bpf_raw_tracepoint_args *ctx)

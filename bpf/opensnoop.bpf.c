@@ -52,16 +52,7 @@ struct {
 	__type(value, struct open_scratch);
 } io_uring_pending SEC(".maps");
 
-/* A function of its own, verified once: the loop over it may then run as deep as a path can be. */
-__attribute__((noinline)) int walk_step(__u32 slot)
-{
-	struct open_scratch *at = bpf_map_lookup_elem(&scratch, &slot);
-
-	if (!at)
-		return PATH_CUT;
-	path_walk_step(&at->walk, at->text, TEXT_BYTES - 1);
-	return at->walk.state;
-}
+PATH_WALK_STEP(struct open_scratch, TEXT_BYTES - 1)
 
 static __always_inline void add_base(struct open_scratch *at, __u32 slot, struct task_struct *task)
 {
@@ -251,20 +242,7 @@ static __always_inline void on_return(int call, bool compat, long result, __u64 
 		0;                                                                              \
 	})
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_return, struct pt_regs *regs, long result)
-{
-	return ON_RETURN(READ_DIRECT, regs, result);
-}
-
-/* For kernels whose own BTF is not to be had: the same through checked copies. */
-SEC("raw_tp/sys_exit")
-int syscall_return_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-
-	return ON_RETURN(READ_CHECKED, regs, (long)ctx->args[1]);
-}
+AT_SYSCALL_RETURN(ON_RETURN)
 
 static __always_inline int io_uring_begun(__u64 request)
 {

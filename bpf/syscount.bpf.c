@@ -204,11 +204,7 @@ static __always_inline void on_return(__u32 call, bool sigreturn, long result)
 		0;                                                                                \
 	})
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_return, struct pt_regs *regs, long result)
-{
-	return ON_RETURN(READ_DIRECT, regs, result);
-}
+AT_SYSCALL_RETURN(ON_RETURN)
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(syscall_entry, struct pt_regs *regs, long number)
@@ -220,14 +216,6 @@ int BPF_PROG(syscall_entry, struct pt_regs *regs, long number)
 }
 
 /* For kernels whose own BTF is not to be had: the same through checked copies. */
-SEC("raw_tp/sys_exit")
-int syscall_return_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-
-	return ON_RETURN(READ_CHECKED, regs, (long)ctx->args[1]);
-}
-
 SEC("raw_tp/sys_enter")
 int syscall_entry_raw(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -92,4 +92,19 @@ static __always_inline void path_walk_step(struct path_walk *walk, char *text, _
 	walk->dentry = parent;
 }
 
+/*
+ * The step on what is in a slot of a map `scratch`: values of a type with `walk` and `text`. A function of its own,
+ * verified once: the loop over it may then run as deep as a path can be.
+ */
+#define PATH_WALK_STEP(type, text_mask)                          \
+	__attribute__((noinline)) int walk_step(__u32 slot)      \
+	{                                                        \
+		type *at = bpf_map_lookup_elem(&scratch, &slot); \
+                                                                 \
+		if (!at)                                         \
+			return PATH_CUT;                         \
+		path_walk_step(&at->walk, at->text, text_mask);  \
+		return at->walk.state;                           \
+	}
+
 #endif
