@@ -68,8 +68,9 @@ package struct Memleak: TracingCommand {
 
     @Option(
         name: [.customShort("T", allowingJoined: true), .customLong("top")], parsing: .unconditional,
-        help: ArgumentHelp("How many stacks to show (10).", valueName: "N"), transform: parsePositive)
-    package var top: Int = 10
+        help: ArgumentHelp("How many stacks to show (10; with --json all).", valueName: "N"),
+        transform: parsePositive)
+    package var top: Int?
 
     @Option(
         name: [.customShort("z", allowingJoined: true), .customLong("min-size")], parsing: .unconditional,
@@ -168,6 +169,10 @@ package struct Memleak: TracingCommand {
         }
         guard !(growth && temporary) else {
             throw ValidationError("--growth and --temporary exclude each other: give one of them.")
+        }
+        if growth, let count, count <= GrowthHistory.fewestIntervals {
+            throw ValidationError(
+                "--growth compares reports: ask for at least \(GrowthHistory.fewestIntervals + 1).")
         }
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
@@ -280,6 +285,12 @@ let memleakDiscussion = """
     OUTPUT: Every 5 seconds, and at the end, the stacks with most bytes, the largest last, with the innermost frame \
     first: the caller of the allocator. From the second report on, what each stack has gained since the last one. \
     When the process ends, a last report counts blocks of any age.
+
+    With --growth, stacks that grew in most intervals come last; an interval counts if the stack then had more bytes \
+    than in any report before. At the end it shows the stacks that grew in every interval (suspects), and those that \
+    grew at first and not in the second half of the intervals (perhaps caches). Choose an interval in which a \
+    leak would show: with 5 seconds, what leaks once a minute grows now and then. The last interval counts unless it \
+    was cut short.
 
     EXAMPLES: Who allocates what a running process does not free:
 
