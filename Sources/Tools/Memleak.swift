@@ -119,6 +119,13 @@ package struct Memleak: TracingCommand {
     @Flag(help: "Rank stacks by blocks that the same thread frees before it allocates again.")
     package var temporary = false
 
+    @Option(
+        name: .customLong("diff"), parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Trace nothing, but compare two recordings of --json or of folded stacks: before, after.",
+            valueName: "file"))
+    package var diff: [String] = []
+
     @OptionGroup(title: "Stacks") package var pictures: PictureOptions
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -151,6 +158,7 @@ package struct Memleak: TracingCommand {
     }
 
     package mutating func validate() throws {
+        if !diff.isEmpty { return try validateDiff() }
         let chosen = [process != nil, words != nil, !command.isEmpty].filter { $0 }.count
         guard chosen <= 1 else { throw ValidationError("give one of -p, -c and -- COMMAND.") }
         if let process, process.ids.count != 1 { throw ValidationError("-p takes one process.") }
@@ -184,6 +192,11 @@ package struct Memleak: TracingCommand {
 
     /// Whether a process is traced, and not the kernel.
     var isOfProcess: Bool { process != nil || words != nil || !command.isEmpty }
+
+    package func run() throws {
+        guard !diff.isEmpty else { return try runTracing() }
+        try withPlainErrors { try runDiff() }
+    }
 
     package func trace(_ session: Session) throws {
         try MemleakRun(self, session).run()
@@ -292,6 +305,9 @@ let memleakDiscussion = """
     leak would show: with 5 seconds, what leaks once a minute grows now and then. The last interval counts unless it \
     was cut short.
 
+    With --diff, what each stack has gained or lost, what has gained most last. Of a recording with several reports the \
+    last one counts. Stacks are the same if their functions are.
+
     EXAMPLES: Who allocates what a running process does not free:
 
         memleak -p 1234
@@ -303,6 +319,12 @@ let memleakDiscussion = """
     A program from its start, and a heap profile for go tool pprof:
 
         memleak --pprof heap.pb.gz -- ./program argument
+
+    What another version of a program keeps that this one does not, as text and as a picture:
+
+        memleak --json -- ./program > before.json
+        memleak --json -- ./changed > after.json
+        memleak --diff before.json after.json --flamegraph diff.svg
 
     OVERHEAD: Two or three probes for each pair of malloc and free, some microseconds; the probes are put on \
     instructions that the kernel need not single-step. Sampling and size filters decide before anything else is \

@@ -64,23 +64,11 @@ extension MemleakReport {
             writer.append("\t\t0x")
             writer.appendNumber(frame.address, radix: 16, minimumDigits: 16)
             writer.append("\t")
-            writeFrame(frame, to: writer)
+            writer.appendFrame(
+                frame.text(offset: true, module: false), isInlined: frame.isInlined, file: frame.file,
+                line: frame.line, module: frame.function == nil ? nil : frame.module)
             writer.append("\n")
         }
-    }
-
-    private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
-        writer.appendEscaped(frame.text(offset: true, module: false))
-        if frame.isInlined { writer.append(" (inlined)") }
-        if let file = frame.file {
-            writer.append(" ")
-            writer.appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
-            if let line = frame.line { writer.append(":\(line)") }
-        }
-        guard frame.function != nil, let module = frame.module else { return }
-        let name = module.split(separator: "/").last.map(String.init) ?? module
-        writer.append(" ")
-        writer.appendEscaped(name.hasPrefix("[") ? name : "[\(name)]")
     }
 
     func whole(_ value: Double) -> Int64 { Int64(value.rounded()) }
