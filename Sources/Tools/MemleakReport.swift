@@ -231,36 +231,33 @@ final class MemleakReport {
         if let path = options.pictures.flameGraph {
             var graph = FlameGraph.Options()
             graph.title = isEstimate ? "Memory in use (estimated)" : "Memory in use"
-            graph.value = 3
+            graph.value = profile.valueTypes.count - 1
+            graph.palette = .memory
             let picture = FlameGraph(profile, graph)
             try writeFile(path) {
                 path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
             }
         }
         if let path = options.pictures.pprof {
-            try writeFile(path) { try profile.writePprof(to: $0, defaultValue: 3) }
+            try writeFile(path) { try profile.writePprof(to: $0, defaultValue: profile.valueTypes.count - 1) }
         }
     }
 
     /// With the value types of Go's heap profiles, which its tools know.
     private func profile() -> Profile {
-        var profile = Profile(valueTypes: [
-            Profile.ValueType(name: "alloc_objects", unit: "count"),
-            Profile.ValueType(name: "alloc_space", unit: "bytes"),
-            Profile.ValueType(name: "inuse_objects", unit: "count"),
-            Profile.ValueType(name: "inuse_space", unit: "bytes"),
-        ])
+        // Totals are of samples: what the rest of them was cannot be told from sums.
+        let hasTotals = !isEstimate
+        let types =
+            (hasTotals ? [("alloc_objects", "count"), ("alloc_space", "bytes")] : [])
+            + [("inuse_objects", "count"), ("inuse_space", "bytes")]
+        var profile = Profile(valueTypes: types.map { Profile.ValueType(name: $0.0, unit: $0.1) })
         profile.timeNanoseconds = UInt64(max(0, began))
         for sum in sums {
             let frames = (stacks[sum.stack] ?? []).reversed().map(\.forProfile)
             let stack = frames.isEmpty ? [Profile.Frame(.marker, "[stack missing]")] : Array(frames)
-            profile.add(
-                stack,
-                values: [
-                    max(sum.total.allocated, UInt64(max(0, whole(sum.count)))),
-                    max(sum.total.allocated_bytes, UInt64(max(0, whole(sum.bytes)))),
-                    UInt64(max(0, whole(sum.count))), UInt64(max(0, whole(sum.bytes))),
-                ])
+            let inUse = [UInt64(max(0, whole(sum.count))), UInt64(max(0, whole(sum.bytes)))]
+            let all = [max(sum.total.allocated, inUse[0]), max(sum.total.allocated_bytes, inUse[1])]
+            profile.add(stack, values: (hasTotals ? all : []) + inUse)
         }
         return profile
     }

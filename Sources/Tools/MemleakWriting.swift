@@ -18,7 +18,9 @@ extension MemleakReport {
             writer.append(clock.nowTimeOfDay())
             writer.append("] Top \(shown.count) stacks with ")
             writer.append(options.temporary ? "temporary allocations" : "outstanding allocations")
-            if isEstimate { writer.append(" (estimated from samples)") }
+            if isEstimate {
+                writer.append(options.temporary ? " (among samples)" : " (estimated from samples)")
+            }
             if options.sampleRate > 1 { writer.append(" (one in \(options.sampleRate) was looked at)") }
             writer.append(":\n")
             for sum in shown { writeText(sum, to: writer) }

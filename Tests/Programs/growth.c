@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Memory that grows in three ways, as its stdin says:
+ * Memory in use that changes as the lines of stdin say; each is answered by
+ * itself once that is done.
  *
- *   keep_constant: 50 blocks of 40 bytes at the start
- *   fill_cache: 64 blocks of 100 bytes at the line "fill"; then each line "fill" replaces them all
- *   leak_steadily: a block of 24 bytes each millisecond from the line "leak" on
+ *   constant   50 blocks of 40 bytes, by keep_constant
+ *   fill       64 blocks of 100 bytes, by fill_cache, and frees those before
+ *   leak       from now on 24 bytes each millisecond, by leak_steadily, in
+ *              a thread of their own
+ *   mark N     N blocks of 48 bytes, by leak_marked
+ *   churn N    N blocks of 56 bytes, each freed at once, by churn
+ *   pause N    N blocks of 56 bytes, freed once all are there, by hold_a_while
+ *   pool N     N blocks of 72 bytes of an allocator with the prefix ap_, by
+ *              use_pool; each is released by a function that nobody knows, and
+ *              the next one has the same address
  *
- * The line "mark N" allocates N blocks of 48 bytes by leak_marked, the line
- * "churn N" allocates and frees N blocks of 56 bytes at once by churn, and
- * "pause N" as many that it frees only after all of them by hold_a_while. Each
- * line is answered by the same line. At the end of stdin it prints the longest
- * gap between two leaks in microseconds, and how many there were, and ends.
+ * At the end of stdin it prints the longest gap between two leaks in
+ * microseconds, and how many there were, and ends.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -79,6 +84,31 @@ NOINLINE void *hold_a_while(void)
 	return block;
 }
 
+static char pool[128];
+static int pool_used;
+
+NOINLINE void *ap_malloc(size_t bytes)
+{
+	if (pool_used || bytes > sizeof(pool))
+		return NULL;
+	pool_used = 1;
+	return pool;
+}
+
+NOINLINE void ap_free(void *block)
+{
+	if (block == pool)
+		pool_used = 0;
+}
+
+NOINLINE void *use_pool(void)
+{
+	char *block = ap_malloc(72);
+
+	block[0] = 1;
+	return block;
+}
+
 static long now_us(void)
 {
 	struct timespec now;
@@ -111,6 +141,9 @@ static void obey(const char *line)
 
 	if (!strncmp(line, "leak", 4))
 		leaking = 1;
+	if (!strncmp(line, "constant", 8))
+		for (int i = 0; i < 50; i++)
+			keep_constant();
 	if (!strncmp(line, "fill", 4))
 		for (int i = 0; i < CACHE; i++)
 			fill_cache(i);
@@ -120,6 +153,11 @@ static void obey(const char *line)
 	if (sscanf(line, "churn %d", &count) == 1)
 		for (int i = 0; i < count; i++)
 			churn();
+	if (sscanf(line, "pool %d", &count) == 1)
+		for (int i = 0; i < count; i++) {
+			use_pool();
+			pool_used = 0;
+		}
 	if (sscanf(line, "pause %d", &count) == 1) {
 		void **held = calloc(count, sizeof(*held));
 
@@ -138,8 +176,7 @@ int main(void)
 
 	/* So that stdio allocates nothing. */
 	setvbuf(stdout, out, _IOLBF, sizeof(out));
-	for (int i = 0; i < 50; i++)
-		keep_constant();
+	ap_free(NULL);
 	pthread_create(&thread, NULL, leak_thread, NULL);
 	printf("ready\n");
 	for (;;) {
