@@ -100,6 +100,11 @@ package struct Memleak: TracingCommand {
         help: "The kernel's memory that each CPU has for itself, instead of the rest.")
     package var percpu = false
 
+    @Flag(
+        name: .customLong("mmap"),
+        help: "Memory that the process itself maps (mmap, mremap, brk), instead of blocks of its allocators.")
+    package var mappings = false
+
     @Option(help: ArgumentHelp("Rank stacks by size or by count.", valueName: "size|count"))
     package var sort: Order = .size
 
@@ -171,6 +176,16 @@ package struct Memleak: TracingCommand {
         }
         guard chosen == 1 || (object == nil && prefix == nil && !temporary) else {
             throw ValidationError("-O, -S and --temporary are for processes: give -p or a command.")
+        }
+        guard !mappings || chosen == 1 else {
+            throw ValidationError("--mmap is for processes: give -p or a command.")
+        }
+        guard !mappings || (sampleRate == 1 && sampleBytes == nil && !temporary) else {
+            throw ValidationError(
+                "--mmap looks at every call: leave -s, --sample-bytes and --temporary out.")
+        }
+        guard !mappings || (object == nil && prefix == nil) else {
+            throw ValidationError("-O and -S are for allocators: leave them or --mmap out.")
         }
         guard !combinedOnly || !showBlocks else {
             throw ValidationError("-a and -C exclude each other: give one of them.")
@@ -326,17 +341,27 @@ let memleakDiscussion = """
         memleak --json -- ./changed > after.json
         memleak --diff before.json after.json --flamegraph diff.svg
 
+    What a program maps by itself, such as an allocator that no probe knows, arenas and thread stacks:
+
+        memleak --mmap -p 1234
+
+    MAPPINGS: With --mmap, every mmap, mremap and brk of the process counts, whoever makes it: anonymous memory and \
+    files alike, in whole pages. A block is what one call has mapped and is mapped still; one with a hole counts as \
+    two. A mapping that mremap enlarges belongs to the caller of mremap from then on. Allocators are not probed: \
+    what they map shows under the call that made them do so.
+
     OVERHEAD: Two or three probes for each pair of malloc and free, some microseconds; the probes are put on \
     instructions that the kernel need not single-step. Sampling and size filters decide before anything else is \
-    done. docs/benchmarks.md has figures.
+    done. docs/benchmarks.md has figures. With --mmap, every system call of the machine passes two programs, which \
+    return at once for other processes.
 
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
-    Blocks that were allocated before the start are not known. Pools inside a program, and memory \
-    that it takes from the kernel directly, are not seen. 32-bit programs are not supported. An \
-    operator new of an allocator's own (jemalloc, tcmalloc, mimalloc) that throws while it is traced ends the \
-    program, unless it was asked for more than there can be: a changed return address stops the exception.
+    Blocks that were allocated before the start are not known. Pools inside a program are not seen; memory that it \
+    takes from the kernel directly is with --mmap. 32-bit programs are not supported. An operator new of an \
+    allocator's own (jemalloc, tcmalloc, mimalloc) may throw, which a return probe would stop: its return \
+    instructions are probed instead, which cost more, as the kernel has to single-step them. If they cannot be \
+    found, it is not traced, and a message says so.
 
     COMPATIBILITY: The options of BCC's memleak and of libbpf-tools' are there; where they differ it is BCC's \
-    meaning. Nested calls, such as of malloc in a library's own wrapper, count once. Memory mappings (mmap) do not \
-    count as blocks.
+    meaning. Nested calls, such as of malloc in a library's own wrapper, count once. --mmap has no counterpart there.
     """

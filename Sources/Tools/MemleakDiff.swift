@@ -227,7 +227,8 @@ extension Memleak {
         let others: [(String, Bool)] = [
             ("the interval", interval != nil), ("-p", process != nil), ("-c", words != nil),
             ("the command", !command.isEmpty), ("--growth", growth), ("--temporary", temporary),
-            ("-P", percpu), ("-t", traceCalls), ("-a", showBlocks), ("-C", combinedOnly),
+            ("-P", percpu), ("--mmap", mappings), ("-t", traceCalls), ("-a", showBlocks),
+            ("-C", combinedOnly),
             ("-O", object != nil), ("-S", prefix != nil), ("--pprof", pictures.pprof != nil),
             ("--duration", common.duration != nil), ("--sample-bytes", sampleBytes != nil),
             ("-s", sampleRate != 1), ("-z", least != 0), ("-Z", most != nil),

@@ -91,15 +91,25 @@ final class MemleakReport {
     /// Reads what is left.
     ///
     /// - Parameters:
+    ///   - mappings: what is mapped, if that is what was traced.
     ///   - minimumAge: nanoseconds; younger blocks do not count.
     ///   - since: nanoseconds of the monotonic clock; blocks that are older do not count.
     ///   - endsInterval: whether growth is judged by it. An interval that was cut short by the end is not.
-    func read(_ object: LoadedObject, minimumAge: UInt64, since: UInt64, endsInterval: Bool) throws {
+    func read(
+        _ object: LoadedObject, _ mappings: MappingBook?, minimumAge: UInt64, since: UInt64,
+        endsInterval: Bool
+    ) throws {
         var found: [UInt64: Sum] = [:]
         blocks = [:]
         let generation = try object.sharedVariable("memleak_state", as: memleak_state.self).value.generation
-        if !options.combinedOnly {
-            let latest = monotonicTime() &- minimumAge
+        let latest = monotonicTime() &- minimumAge
+        if let mappings {
+            mappings.forEachBlock(since: since...max(since, latest)) { add($0, $1, to: &found) }
+            for (stack, total) in mappings.totals where options.pictures.pprof != nil {
+                found[stack, default: Sum()].total.allocated = total.count
+                found[stack, default: Sum()].total.allocated_bytes = total.bytes
+            }
+        } else if !options.combinedOnly {
             let live: HashMap<UInt64, live_block> = object.map("blocks")
             try live.forEachInBatches { address, block in
                 let block = block.pointee

@@ -67,16 +67,19 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 	return store_stack(slot);
 }
 
-/* The user stack of the current task. */
+/* The user stack of the current task. FROM_RETURN is for programs of user probes. */
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
-					     __u32 process, bool by_tables, bool from_leaf)
+					     __u32 process, bool by_tables, __u32 from)
 {
 	slot->frames = 0;
 	slot->hash = 0;
 	if (by_tables) {
-		walk_user_stack(slot, id, process, from_leaf);
+		walk_user_stack(slot, id, process, from);
 	} else {
 		add_frames(ctx, slot, BPF_F_USER_STACK);
+		if (from == FROM_RETURN && slot->frames)
+			bpf_probe_read_user(slot->addresses, sizeof(__u64),
+					    (void *)STACK_POINTER((struct pt_regs *)ctx));
 		hash_frames(id);
 	}
 	return store_stack(slot);

@@ -375,16 +375,17 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	return apply_rule(slot, id, rule);
 }
 
-/* Whether the first pc is that of an instruction, or where a function has just returned to. */
-#define FROM_LEAF true
-#define FROM_CALLER false
+/* What the first pc is: an instruction, where a function has just returned to, or a return instruction to be left out. */
+#define FROM_LEAF 1
+#define FROM_CALLER 0
+#define FROM_RETURN 2
 
 /*
  * Adds the user's frames of the current task to a slot. `process` is the number that the reader knows it by.
  * Sets slot->end.
  */
 static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process,
-					    bool from_leaf)
+					    __u32 from)
 {
 	int end;
 
@@ -392,10 +393,15 @@ static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, _
 	slot->window_bytes = slot->window_start = 0;
 	slot->process = process;
 	slot->by_frame_pointer = 0;
-	slot->is_exact = from_leaf;
+	slot->is_exact = from == FROM_LEAF;
 	slot->has_registers = 1;
 	slot->most_frames = slot->frames + unwind_config.frames;
 	end = read_user_registers(slot);
+	if (from == FROM_RETURN && !end) {
+		if (read_stack(slot, id, slot->sp, &slot->pc))
+			end = STACK_END_UNREADABLE;
+		slot->sp += sizeof(__u64);
+	}
 	for (int i = 0; i <= STACK_FRAMES_MOST && !end; i++)
 		end = unwind_step(id);
 	slot->end = end ? end : STACK_END_DEPTH;
