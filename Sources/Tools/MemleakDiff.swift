@@ -233,6 +233,9 @@ extension Memleak {
             ("--duration", common.duration != nil), ("--sample-bytes", sampleBytes != nil),
             ("-s", sampleRate != 1), ("-z", least != 0), ("-Z", most != nil),
         ]
+        if let option = tasks.chosen {
+            throw ValidationError("--diff traces nothing: leave out \(option).")
+        }
         if let other = others.first(where: \.1) {
             throw ValidationError("--diff compares two recordings and traces nothing: leave out \(other.0).")
         }
