@@ -54,8 +54,8 @@ struct {
 	__type(value, __s64);
 } sample_rest SEC(".maps");
 
-/* The stack of the current thread, in a program of a return probe: the leaf has been left. */
-static __always_inline __u64 take_user_stack_here(void *ctx)
+/* The stack of the current thread; in a program of a return probe the leaf has been left. */
+static __always_inline __u64 take_user_stack_here(void *ctx, __u32 from)
 {
 	__u32 process = bpf_get_current_pid_tgid() >> 32, id = 0;
 	struct stack_slot *slot = hold_slot(&id);
@@ -66,9 +66,9 @@ static __always_inline __u64 take_user_stack_here(void *ctx)
 		return 0;
 	}
 	if (memleak_config.by_tables)
-		hash = take_user_stack(ctx, slot, id, process, BY_TABLES, FROM_CALLER);
+		hash = take_user_stack(ctx, slot, id, process, BY_TABLES, from);
 	else
-		hash = take_user_stack(ctx, slot, id, process, BY_FRAME_POINTERS, FROM_CALLER);
+		hash = take_user_stack(ctx, slot, id, process, BY_FRAME_POINTERS, from);
 	release_slot(slot);
 	return hash;
 }
@@ -253,6 +253,7 @@ static __always_inline __u64 requested_bytes(const struct call_arguments *argume
 {
 	switch (call) {
 	case CALL_ALLOCATE:
+	case CALL_NEW:
 		return arguments->first;
 	case CALL_ALLOCATE_ARRAY:
 		return arguments->first * arguments->second;
@@ -284,8 +285,9 @@ static __always_inline bool take_out(struct allocator_thread *state, __u64 addre
 
 /*
  * Whether a thread's call is made by the one that is under way: its return
- * address is still that of the trampoline, which begins a page. An exception
- * may have left the call without a return that we saw.
+ * address is still that of the trampoline, which begins a page, or what it was
+ * where there is no trampoline. An exception may have left the call without a
+ * return that we saw.
  */
 static __always_inline bool is_nested(struct allocator_thread *state, __u64 sp)
 {
@@ -294,12 +296,14 @@ static __always_inline bool is_nested(struct allocator_thread *state, __u64 sp)
 	if (!state->sp || sp > state->sp)
 		return false;
 	bpf_probe_read_user(&return_address, sizeof(return_address), (void *)state->sp);
+	if ((state->call & CALL_MASK) == CALL_NEW)
+		return return_address == state->return_address;
 	return return_address && !(return_address & 4095);
 }
 
 static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool always_returns)
 {
-	__u32 call = cookie & CALL_MASK, thread;
+	__u32 call = cookie & CALL_MASK, thread = bpf_get_current_pid_tgid();
 	__u64 sp = STACK_POINTER(ctx), bytes;
 	struct call_arguments arguments = call_arguments(ctx);
 	struct allocator_thread *state;
@@ -307,6 +311,13 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 
 	if (call == CALL_FREE) {
 		forget(arguments.first);
+		return IGNORE_RETURN;
+	}
+	if (call == CALL_UNWIND) {
+		/* Whatever this thread's call was, it will not return. */
+		state = bpf_map_lookup_elem(&threads, &thread);
+		if (state && is_nested(state, sp))
+			state->sp = 0;
 		return IGNORE_RETURN;
 	}
 	bytes = requested_bytes(&arguments, call);
@@ -318,7 +329,6 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 	needed = wanted || always_returns || cookie & CALL_NESTS;
 	if (!needed && !resizes)
 		return IGNORE_RETURN;
-	thread = bpf_get_current_pid_tgid();
 	state = thread_state(thread);
 	if (!state || is_nested(state, sp))
 		return IGNORE_RETURN;
@@ -331,7 +341,10 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 	state->into = arguments.first;
 	state->unwanted = !wanted;
 	state->sp = sp;
-	return 0;
+	if (call != CALL_NEW)
+		return 0;
+	bpf_probe_read_user(&state->return_address, sizeof(state->return_address), (void *)sp);
+	return IGNORE_RETURN;
 }
 
 /* The block that a call has returned; 0 if it failed. */
@@ -347,7 +360,8 @@ static __always_inline __u64 returned_block(struct pt_regs *ctx, struct allocato
 	return address;
 }
 
-static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_thread *state)
+static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_thread *state,
+					  __u32 from)
 {
 	__u32 call = state->call & CALL_MASK;
 	bool resizes = call == CALL_RESIZE || call == CALL_RESIZE_ARRAY;
@@ -370,7 +384,7 @@ static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_
 	if (!address || state->unwanted)
 		return;
 	block.bytes = state->bytes;
-	block.stack = take_user_stack_here(ctx);
+	block.stack = take_user_stack_here(ctx, from);
 	block.since_ns = bpf_ktime_get_ns();
 	block.thread = bpf_get_current_pid_tgid();
 	block.generation = memleak_state.generation;
@@ -384,15 +398,25 @@ static __always_inline bool is_return(struct allocator_thread *state, struct pt_
 	return state && state->sp && STACK_POINTER(ctx) == state->sp + sizeof(__u64);
 }
 
-static __always_inline void at_return(struct pt_regs *ctx)
+/*
+ * Whether the call that is under way in this thread has ended. `leaves`: at a return instruction, its address still on
+ * the stack, and not behind it.
+ */
+static __always_inline bool call_ends(struct pt_regs *ctx, bool leaves)
 {
 	__u32 thread = bpf_get_current_pid_tgid();
 	struct allocator_thread *state = bpf_map_lookup_elem(&threads, &thread);
 
-	if (!is_return(state, ctx))
-		return;
-	call_returned(ctx, state);
+	if (leaves) {
+		if (!state || state->sp != STACK_POINTER(ctx) ||
+		    (state->call & CALL_MASK) != CALL_NEW)
+			return false;
+	} else if (!is_return(state, ctx)) {
+		return false;
+	}
+	call_returned(ctx, state, leaves ? FROM_RETURN : FROM_CALLER);
 	state->sp = 0;
+	return true;
 }
 
 /*
@@ -403,27 +427,30 @@ static __always_inline void at_return(struct pt_regs *ctx)
 SEC("uprobe")
 int user_session(struct pt_regs *ctx)
 {
-	struct allocator_thread *state;
-	__u32 thread;
+	__u32 cookie;
+	bool leaves;
 
 	STAY_ON_KERNEL_STACK(ctx, many);
-	if (!(STACK_POINTER(ctx) & STACK_POINTER_AT_ENTRY)) {
-		thread = bpf_get_current_pid_tgid();
-		state = bpf_map_lookup_elem(&threads, &thread);
-		if (is_return(state, ctx)) {
-			call_returned(ctx, state);
-			state->sp = 0;
-			return 0;
-		}
-	}
-	return call_begins(ctx, bpf_get_attach_cookie(ctx), false) ? IGNORE_RETURN : 0;
+	cookie = bpf_get_attach_cookie(ctx);
+	leaves = cookie == CALL_LEAVE;
+	if ((leaves || !(STACK_POINTER(ctx) & STACK_POINTER_AT_ENTRY)) && call_ends(ctx, leaves))
+		return leaves ? IGNORE_RETURN : 0;
+	if (leaves)
+		return IGNORE_RETURN;
+	return call_begins(ctx, cookie, false) ? IGNORE_RETURN : 0;
 }
 
 SEC("uprobe")
 int user_entry(struct pt_regs *ctx)
 {
+	__u32 call;
+
 	STAY_ON_KERNEL_STACK(ctx, one);
-	call_begins(ctx, bpf_get_attach_cookie(ctx) & CALL_MASK, true);
+	call = bpf_get_attach_cookie(ctx) & CALL_MASK;
+	if (call == CALL_LEAVE)
+		call_ends(ctx, true);
+	else
+		call_begins(ctx, call, true);
 	return 0;
 }
 
@@ -431,7 +458,7 @@ SEC("uretprobe")
 int user_return(struct pt_regs *ctx)
 {
 	STAY_ON_KERNEL_STACK(ctx, one);
-	at_return(ctx);
+	call_ends(ctx, false);
 	return 0;
 }
 
@@ -452,6 +479,16 @@ ENTRY(entry_3, CALL_RESIZE_ARRAY)
 ENTRY(entry_4, CALL_ALIGNED)
 ENTRY(entry_5, CALL_ALIGNED_INTO)
 ENTRY(entry_6, CALL_FREE)
+ENTRY(entry_7, CALL_UNWIND)
+ENTRY(entry_8, CALL_NEW)
+
+SEC("uprobe")
+int entry_9(struct pt_regs *ctx)
+{
+	STAY_ON_KERNEL_STACK(ctx, one);
+	call_ends(ctx, true);
+	return 0;
+}
 
 SEC("raw_tp/sched_process_exit")
 int thread_ended(struct bpf_raw_tracepoint_args *ctx)
@@ -476,7 +513,112 @@ int program_executed(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* --- Mappings --------------------------------------------------------------------------------------------- */
+
+#define MMAP_HUGETLB 0x40000 /* MAP_HUGETLB (asm-generic/mman-common.h) */
+#define HUGE_SHIFT 26 /* MAP_HUGE_SHIFT */
+#define HUGE_DEFAULT 21
+#define REMAP_DONTUNMAP 4 /* MREMAP_DONTUNMAP (linux/mman.h) */
+#define PAGE_BITS 12
+#define LAST_ERRNO 4095
+
+/* The system call that ends or begins; 0 if it is of no interest. None of those that are is number 0. */
+static __always_inline long mapping_call(struct pt_regs *regs)
+{
+	if (bpf_get_current_pid_tgid() >> 32 != memleak_config.process ||
+	    in_compat_syscall((struct task_struct *)bpf_get_current_task()))
+		return 0;
+	return SYSCALL_NUMBER(READ_CHECKED, regs);
+}
+
+static __always_inline __u64 whole_pages(__u64 bytes, __u32 bits)
+{
+	return (bytes + (1ull << bits) - 1) >> bits << bits;
+}
+
+SEC("raw_tp/sys_enter")
+int mapping_begins(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 address = SYSCALL_ARGUMENT_1(READ_CHECKED, regs, false), bytes = 0;
+	__u32 kind = MEMLEAK_UNMAPS;
+
+	switch (mapping_call(regs)) {
+	case NR_MREMAP:
+		if (SYSCALL_ARGUMENT_4(READ_CHECKED, regs, false) & REMAP_DONTUNMAP)
+			break;
+		/* fall through */
+	case NR_MUNMAP:
+		bytes = SYSCALL_ARGUMENT_2(READ_CHECKED, regs, false);
+		break;
+	case NR_BRK:
+		if (!address)
+			return 0;
+		kind = MEMLEAK_BREAK;
+		address = BPF_CORE_READ(task, mm, brk);
+		break;
+	default:
+		return 0;
+	}
+	report_call(kind, address, whole_pages(bytes, PAGE_BITS), 0);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int mapping_returns(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	__u64 result = ctx->args[1], bytes = 0, flags;
+	bool failed = result >= (__u64)-LAST_ERRNO;
+	__u32 bits = PAGE_BITS, kind;
+
+	switch (mapping_call(regs)) {
+	case NR_MMAP:
+		if (failed)
+			return 0;
+		flags = SYSCALL_ARGUMENT_4(READ_CHECKED, regs, false);
+		if (flags & MMAP_HUGETLB)
+			bits = (flags >> HUGE_SHIFT & 63) ?: HUGE_DEFAULT;
+		bytes = SYSCALL_ARGUMENT_2(READ_CHECKED, regs, false);
+		kind = MEMLEAK_MAPPED;
+		break;
+	case NR_MREMAP:
+		bytes = SYSCALL_ARGUMENT_3(READ_CHECKED, regs, false);
+		kind = MEMLEAK_REMAPPED;
+		break;
+	case NR_MUNMAP:
+		if (!failed)
+			return 0;
+		kind = MEMLEAK_FAILED;
+		break;
+	case NR_BRK:
+		if (!SYSCALL_ARGUMENT_1(READ_CHECKED, regs, false))
+			return 0;
+		kind = MEMLEAK_BROKEN;
+		break;
+	default:
+		return 0;
+	}
+	if (failed)
+		report_call(MEMLEAK_FAILED, 0, 0, 0);
+	else
+		report_call(kind, result, whole_pages(bytes, bits),
+			    take_user_stack_here(ctx, FROM_LEAF));
+	return 0;
+}
+
 /* --- Kernel allocations ----------------------------------------------------------------------------------- */
+
+/* Whoever runs is taken for who allocates, also in an interrupt. Without filters the idle task counts as well. */
+static __always_inline bool allocating_task_wanted(void)
+{
+	__u64 ids = current_ids();
+
+	if (task_filter.flags)
+		return current_task_wanted(ids);
+	return ids >> 32 != task_filter.self;
+}
 
 static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 bytes)
 {
@@ -485,7 +627,7 @@ static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 byt
 	/* Errors are addresses as well (linux/err.h), and ZERO_SIZE_PTR is 16. */
 	if (address <= 16 || address >= (__u64)-4095 || !size_wanted(bytes))
 		return;
-	if (bpf_get_current_pid_tgid() >> 32 == task_filter.self)
+	if (!allocating_task_wanted())
 		return;
 	block.bytes = bytes;
 	block.stack = take_kernel_stack_here(ctx);

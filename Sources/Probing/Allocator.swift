@@ -13,11 +13,21 @@ package struct AllocatorFunction: Equatable, Sendable {
     package let isEmulated: Bool
     /// Whether it may call another function of an allocator.
     package let nests: Bool
+    /// In the file, of the instructions with which it returns, if it has no return probe: a changed return address
+    /// would stop exceptions, which look for theirs among the callers.
+    package let returns: [UInt64]
+
+    package var hasReturnProbe: Bool { call != .free && call != .unwind && call != .new }
 }
 
-/// The functions of an allocator that one file holds.
+/// The functions of an allocator that one file holds, and those that begin exceptions.
 package struct Allocator: Sendable {
+    /// Empty if the file only has some of the others.
     package let functions: [AllocatorFunction]
+    /// Functions that may throw end without a return: these tell of it.
+    package let unwinders: [AllocatorFunction]
+    /// Names of functions that may throw, and whose returns are not known.
+    package let leftOut: [String]
 
     /// How much of a function is read: allocators' are smaller.
     private static let functionLimit: UInt64 = 1 << 16
@@ -34,13 +44,14 @@ package struct Allocator: Sendable {
         }
     }
 
-    /// - Returns: nil if the file holds no allocator: something that allocates and something that frees.
+    /// - Returns: nil if the file holds neither an allocator, something that allocates and something that frees, nor
+    ///   something that begins exceptions.
     init?(_ elf: ELFFile, names: AllocatorNames) {
         guard elf.is64 else { return nil }
         let found = FunctionTable(elf).functions({ names.call($0) != nil }, lengths: names.lengths)
         guard found.contains(where: { !AllocatorNames.isOperator($0.name) }) else { return nil }
         let code = CodeOfFile(elf)
-        let starts = Set(found.map(\.address))
+        let starts = Set(found.filter { names.call($0.name) != .unwind }.map(\.address))
         let candidates = Self.candidates(found, names, code).filter { candidate in
             // What only hands on to malloc or free is counted there.
             !AllocatorNames.isOperator(candidate.function.name)
@@ -48,7 +59,17 @@ package struct Allocator: Sendable {
         }
         let moved = candidates.filter { $0.placement.offset > 0 }.map(\.skipped)
         let entered = code.entered(moved)
-        functions = candidates.compactMap { candidate in
+        let returns = FunctionReturns(elf, code)
+        var leftOut: [String] = []
+        let placed = candidates.compactMap { candidate -> AllocatorFunction? in
+            var ends: [UInt64] = []
+            if candidate.call == .new {
+                guard let found = returns.find(from: candidate.function.address) else {
+                    leftOut.append(candidate.function.name)
+                    return nil
+                }
+                ends = found.compactMap(code.offset)
+            }
             guard let offset = code.offset(of: candidate.function.address) else { return nil }
             let isSafe = !entered.contains(candidate.skipped.lowerBound)
             let distance = isSafe ? candidate.placement.offset : 0
@@ -57,11 +78,16 @@ package struct Allocator: Sendable {
                 distance: distance,
                 isEmulated: candidate.placement.isEmulated && distance == candidate.placement.offset,
                 nests: candidate.placement.callsIndirectly
-                    || candidate.targets.contains { starts.contains($0) || code.isLinkage($0) })
+                    || candidate.targets.contains { starts.contains($0) || code.isLinkage($0) },
+                returns: ends)
         }
-        guard functions.contains(where: { $0.call == .free }),
-            functions.contains(where: { $0.call != .free })
-        else { return nil }
+        unwinders = placed.filter { $0.call == .unwind }
+        let ofAllocator = placed.filter { $0.call != .unwind }
+        let isWhole =
+            ofAllocator.contains { $0.call == .free } && ofAllocator.contains { $0.call != .free }
+        functions = isWhole ? ofAllocator : []
+        self.leftOut = isWhole ? leftOut : []
+        if functions.isEmpty && unwinders.isEmpty { return nil }
     }
 
     /// One for each address.

@@ -2,7 +2,7 @@
 package import Processes
 package import Symbolization
 
-/// An allocator in a file that a process has mapped.
+/// An allocator, or what begins exceptions, in a file that a process has mapped.
 package struct FoundAllocator {
     /// As the process sees it.
     package let path: String
@@ -37,7 +37,7 @@ package final class AllocatorFinder {
         root = proc.root
     }
 
-    /// Allocators in files that were not mapped at the last look.
+    /// Allocators, and what begins exceptions, in files that were not mapped at the last look.
     package func look() -> [FoundAllocator] {
         let directory = "\(root)/\(process)"
         guard let bytes = readFile(directory + "/maps", limit: 1 << 26) else { return [] }
@@ -66,11 +66,14 @@ package final class AllocatorFinder {
             return objects.contains { object in
                 // BCC's "c" stands for libc.
                 object == path || object == name || name.hasPrefix("lib\(object).so")
-            }
+            } || Self.unwinders.contains { name.hasPrefix($0) }
         }
         // glibc's loader had an allocator for itself, which it gave up once libc was there.
         return !name.hasPrefix("ld-linux") && !name.hasPrefix("ld-2.")
     }
+
+    /// Libraries that begin exceptions, and hold no allocator.
+    private static let unwinders = ["libgcc_s.so", "libunwind.so", "libc++abi.so"]
 
     private func look(into file: OpenFile) -> Allocator? {
         guard let elf = ELFFile(.file(file)) else { return nil }

@@ -16,6 +16,10 @@ package enum AllocatorCall: UInt32, CaseIterable, Sendable {
     case alignedInto = 5
     /// (block)
     case free = 6
+    /// Not of an allocator: an exception begins to take frames off the stack.
+    case unwind = 7
+    /// (size), and may end with an exception
+    case new = 8
 }
 
 /// Which names allocators give their functions.
@@ -57,6 +61,11 @@ package struct AllocatorNames: Sendable {
         return found
     }()
 
+    /// Itanium C++ ABI, exception handling, 1.3, and what libgcc adds: where the search for frames begins.
+    private static let unwinding = [
+        "_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Resume_or_Rethrow",
+    ]
+
     /// - Parameter prefix: what the functions' names begin with; nil to look for all allocators that are known.
     package init(prefix: String? = nil) {
         var calls: [String: AllocatorCall] = [:]
@@ -65,6 +74,7 @@ package struct AllocatorNames: Sendable {
                 calls[prefix + name] = call
             }
         }
+        for name in Self.unwinding { calls[name] = .unwind }
         if prefix == nil {
             calls.merge(Self.mimalloc) { $1 }
             calls.merge(Self.operators) { $1 }
@@ -72,10 +82,18 @@ package struct AllocatorNames: Sendable {
         self.calls = calls
     }
 
-    func call(_ name: String) -> AllocatorCall? { calls[name] }
+    func call(_ name: String) -> AllocatorCall? {
+        calls[name].map { $0 == .allocate && Self.mayThrow(name) ? .new : $0 }
+    }
 
     /// Whether it is one of C++'s operators, which many libraries make of malloc and free.
     static func isOperator(_ name: String) -> Bool { operators[name] != nil }
+
+    /// Whether it reports by an exception that there is no memory.
+    private static func mayThrow(_ name: String) -> Bool {
+        (operators[name] == .allocate && !name.hasSuffix("RKSt9nothrow_t"))
+            || (name.hasPrefix("mi_new") && name != "mi_new_nothrow")
+    }
 
     /// The lengths that names have: all others need no look.
     var lengths: ClosedRange<Int> {

@@ -134,6 +134,9 @@ extension Instruction {
         self.prefixes = prefixes
     }
 
+    /// Whether it is a near return.
+    package var isReturn: Bool { map == 0 && (opcode == 0xc3 || opcode == 0xc2) }
+
     private static func flow(map: Int, opcode: UInt8, modrm: UInt8?, _ immediate: Int64) -> Flow {
         switch (map, opcode) {
         case (0, 0xe8): return .call(immediate)

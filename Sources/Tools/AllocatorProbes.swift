@@ -12,10 +12,15 @@ final class AllocatorProbes {
     private let process: Int32
     private let finder: AllocatorFinder
     private let way: Way
+    private let say: (String) -> Void
     /// Says with `-v` what was found.
     private let explain: (String) -> Void
     private var attached: [AttachedFile] = []
+    private var allocators = 0
     private(set) var functions = 0
+    /// Files that begin exceptions: of no interest as long as nothing that is probed throws.
+    private var unwinders: [FoundAllocator] = []
+    private var mayThrow = false
 
     /// How programs are attached, by what the kernel has.
     enum Way {
@@ -43,18 +48,19 @@ final class AllocatorProbes {
     }
 
     init(
-        _ object: LoadedObject, process: Int32, finder: AllocatorFinder, way: Way,
-        explain: @escaping (String) -> Void
+        _ object: LoadedObject, process: Int32, finder: AllocatorFinder, way: Way, session: Session
     ) {
         self.object = object
         self.process = process
         self.finder = finder
         self.way = way
-        self.explain = explain
+        say = session.say
+        explain = session.explain
     }
 
     static let entryPrograms = [
-        "entry_0", "entry_1", "entry_2", "entry_3", "entry_4", "entry_5", "entry_6",
+        "entry_0", "entry_1", "entry_2", "entry_3", "entry_4", "entry_5", "entry_6", "entry_7",
+        "entry_8", "entry_9",
     ]
 
     /// Leaves out what a way has no use for.
@@ -74,11 +80,26 @@ final class AllocatorProbes {
     /// - Returns: whether there were any.
     func look() throws(BPFError) -> Bool {
         let found = finder.look()
-        for found in found {
-            // One that calls another: whatever it does may be nested.
-            try attach(found, mayCallAnother: !attached.isEmpty)
+        unwinders += found.filter { !$0.allocator.unwinders.isEmpty }
+        mayThrow = mayThrow || found.contains { $0.allocator.functions.contains { $0.call == .new } }
+        if mayThrow {
+            for file in unwinders { try attach(file.allocator.unwinders, of: file, mayCallAnother: false) }
+            unwinders = []
         }
-        return !found.isEmpty
+        var isNew = false
+        for found in found where !found.allocator.functions.isEmpty {
+            if !found.allocator.leftOut.isEmpty {
+                say(
+                    "\(escaped(found.path)): \(escaped(found.allocator.leftOut.joined(separator: ", "))) cannot be "
+                        + "traced: it may throw, and where it returns could not be found out")
+            }
+            // One that calls another: whatever it does may be nested.
+            try attach(found.allocator.functions, of: found, mayCallAnother: allocators > 0)
+            allocators += 1
+            functions += found.allocator.functions.count
+            isNew = true
+        }
+        return isNew
     }
 
     /// Whether no file at all could be looked into, or only those of 32-bit code.
@@ -90,9 +111,14 @@ final class AllocatorProbes {
         attached = []
     }
 
-    private func attach(_ found: FoundAllocator, mayCallAnother: Bool) throws(BPFError) {
+    private func attach(
+        _ functions: [AllocatorFunction], of found: FoundAllocator, mayCallAnother: Bool
+    ) throws(BPFError) {
         let file = AttachedFile()
-        let functions = found.allocator.functions
+        // Returns first: an entry without its return would be taken for a call that lasts.
+        let leaves = Set(functions.flatMap(\.returns)).sorted().map {
+            UserProbePoint(offset: $0, cookie: UInt64(CALL_LEAVE.rawValue))
+        }
         switch way {
         case .session:
             let points = functions.map { function in
@@ -101,34 +127,38 @@ final class AllocatorProbes {
             file.links.append(
                 Box(
                     try object.attach(
-                        "user_session", .session, toFile: found.file.descriptor, points, process: process)))
+                        "user_session", .session, toFile: found.file.descriptor, leaves + points,
+                        process: process)))
         case .cookies, .plain:
-            // Returns first: an entry without its return would be taken for a call that lasts.
-            let returning = functions.filter { $0.call != .free }
+            let returning = functions.filter(\.hasReturnProbe)
             file.links.append(
                 Box(
                     try object.attach(
                         "user_return", at: .return, toFile: found.file.descriptor,
                         returning.map { UserProbePoint(offset: $0.offset) }, process: process)))
+            for point in leaves { try attach(point, CALL_LEAVE.rawValue, found, adding: file) }
             for function in functions {
-                let program =
-                    way == .cookies ? "user_entry" : Self.entryPrograms[Int(function.call.rawValue)]
                 let point = UserProbePoint(
                     offset: function.offset, cookie: cookie(function, nests: mayCallAnother))
-                file.links.append(
-                    Box(
-                        try object.attach(
-                            program, toFile: found.file.descriptor, [point], process: process)))
+                try attach(point, function.call.rawValue, found, adding: file)
             }
         }
         for function in functions {
             explain(
                 "\(escaped(found.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
                     + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
-                    + (function.isEmulated ? "" : ", which the kernel has to single-step"))
+                    + (function.isEmulated ? "" : ", which the kernel has to single-step")
+                    + (function.returns.isEmpty ? "" : ", and \(function.returns.count) return instructions"))
         }
         attached.append(file)
-        self.functions += functions.count
+    }
+
+    private func attach(
+        _ point: UserProbePoint, _ call: UInt32, _ found: FoundAllocator, adding file: AttachedFile
+    ) throws(BPFError) {
+        let program = way == .cookies ? "user_entry" : Self.entryPrograms[Int(call)]
+        file.links.append(
+            Box(try object.attach(program, toFile: found.file.descriptor, [point], process: process)))
     }
 
     private func cookie(_ function: AllocatorFunction, nests: Bool) -> UInt64 {

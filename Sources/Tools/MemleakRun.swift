@@ -14,12 +14,19 @@ final class MemleakRun {
     private let process: Int32?
     private let way = AllocatorProbes.Way.best
     private let report: MemleakReport
+    private let finder: AllocatorFinder?
     private var probes: AllocatorProbes?
+    private var mappings: MappingBook?
     private var reports = 0
     private var executions = 0
     private var marks: UInt32 = 0
+    /// Nanoseconds of the monotonic clock.
+    private var lastReport = monotonicTime()
     /// Blocks that are older do not count; nanoseconds of the monotonic clock.
     private var beginning: UInt64 = 0
+
+    /// Seconds between reports.
+    private var seconds: Double { options.interval ?? 5 }
 
     /// Seconds between looks for allocators that were loaded since.
     private static let lookAgain = 1.0
@@ -29,6 +36,11 @@ final class MemleakRun {
         self.session = session
         process = session.launchedProcess ?? options.process?.ids.first
         report = MemleakReport(options, process: process)
+        finder = process.map { process in
+            AllocatorFinder(
+                process: process, names: AllocatorNames(prefix: options.prefix),
+                objects: options.object.map { [$0] } ?? [])
+        }
     }
 
     func run() throws {
@@ -41,21 +53,21 @@ final class MemleakRun {
             "memleak", options.pictures.walk, user: process != nil, tracesLaunched: false,
             configure: configure)
         try report.serve(unwinder, session)
-        if let process {
-            try prepare(loaded, process)
+        if let process, let finder {
+            try prepare(loaded, process, finder)
         }
         guard apus_count_signal(SIGUSR1) == 0 else { throw BPFError("count SIGUSR1", code: errno) }
         try session.run(
             loaded, of: "calls",
             ready: { try ready(loaded) },
-            interval: (options.interval ?? 5, { [self] in try write(loaded, isLast: false) }),
-            record: { [self] in try record($0) },
-            afterRound: { [self] in noteMarks() },
+            interval: (seconds, { [self] in try write(loaded, isLast: false) }),
+            record: { [self] in try record($0, loaded) },
+            afterRound: { [self] in try noteMarks(loaded) },
             detach: { [self] in probes?.detach() },
             atEnd: {
                 report.askForDebugFiles()
                 try write(loaded, isLast: true)
-                report.writeConclusion(to: session)
+                if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
                 try report.writeFiles()
                 report.concludeDebugFiles()
             })
@@ -67,27 +79,34 @@ final class MemleakRun {
         config.by_tables = byTables ? 1 : 0
         object.setConstant("memleak_config", to: config)
         try object.resize("stacks", to: options.stackStorage)
-        try object.resize("blocks", to: options.mostBlocks)
+        try object.resize("blocks", to: options.mappings ? 1 : options.mostBlocks)
         try object.resize("stack_totals", to: wantsTotals ? options.stackStorage : 1)
         if options.sampleBytes != nil { object.setConstant("sample_distances", to: SampleDistances.table) }
-        if process != nil {
+        if process == nil || options.mappings {
+            for program in ["user_session", "user_entry", "user_return", "thread_ended"] {
+                object.disable(program)
+            }
+            for program in AllocatorProbes.entryPrograms { object.disable(program) }
+            try object.resize("threads", to: 1)
+        } else {
             AllocatorProbes.configure(object, way)
+        }
+        if !options.mappings {
+            for program in ["mapping_begins", "mapping_returns"] { object.disable(program) }
+        }
+        if process != nil {
             for program in [
                 "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
                 "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
                 "percpu_alloc_before_5_18", "percpu_free_percpu",
             ] { object.disable(program) }
         } else {
+            object.disable("program_executed")
             try chooseKernelPrograms(object)
         }
     }
 
     private func chooseKernelPrograms(_ object: borrowing OpenObject) throws {
-        for program in ["user_session", "user_entry", "user_return", "thread_ended", "program_executed"] {
-            object.disable(program)
-        }
-        for program in AllocatorProbes.entryPrograms { object.disable(program) }
-        try object.resize("threads", to: 1)
         let types = try session.kernelTypes()
         let general = [
             "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
@@ -106,7 +125,7 @@ final class MemleakRun {
     }
 
     private var wantsTotals: Bool {
-        options.combinedOnly || options.temporary || options.pictures.pprof != nil
+        !options.mappings && (options.combinedOnly || options.temporary || options.pictures.pprof != nil)
     }
 
     private func config() throws -> memleak_config {
@@ -130,13 +149,17 @@ final class MemleakRun {
 
     // MARK: - The process
 
-    private func prepare(_ loaded: LoadedObject, _ process: Int32) throws {
-        let finder = AllocatorFinder(
-            process: process, names: AllocatorNames(prefix: options.prefix),
-            objects: options.object.map { [$0] } ?? [])
-        let probes = AllocatorProbes(loaded, process: process, finder: finder, way: way) { [session] in
-            session.explain($0)
+    private func prepare(_ loaded: LoadedObject, _ process: Int32, _ finder: AllocatorFinder) throws {
+        guard !options.mappings else {
+            mappings = MappingBook(sizes: options.least...(options.most ?? UInt64.max))
+            guard session.launchedProcess == nil else {
+                // Stopped as its loader works, so that stacks through what that maps can be walked.
+                return session.atLaunch = { [self] in try launch($0) }
+            }
+            return try lookAgain()
         }
+        let probes = AllocatorProbes(
+            loaded, process: process, finder: finder, way: way, session: session)
         self.probes = probes
         guard session.launchedProcess == nil else {
             session.atLaunch = { [self] in try launch($0) }
@@ -160,9 +183,9 @@ final class MemleakRun {
 
     /// Whether there are allocators that were not there before.
     private func lookAtNewFiles() throws -> Bool {
-        let isNew = try probes?.look() == true
-        report.observe()
-        return isNew
+        defer { report.observe() }
+        guard options.mappings else { return try probes?.look() == true }
+        return finder?.look().contains { !$0.allocator.functions.isEmpty } == true
     }
 
     private func nothingFound(_ process: Int32, _ probes: AllocatorProbes) -> CommandFailure {
@@ -182,7 +205,7 @@ final class MemleakRun {
 
     private func lookAgain() throws {
         try session.loop.schedule(seconds: Self.lookAgain, repeating: true) { [self] in
-            guard let probes else { return }
+            guard let probes else { return report.observe() }
             if try probes.look() { report.observe() }
             if probes.functions == 0, let process, kill(process, 0) == 0 {
                 // A launched command that has nothing to probe once its loader is done.
@@ -191,18 +214,32 @@ final class MemleakRun {
         }
     }
 
-    private func record(_ bytes: RawSpan) throws {
+    private func record(_ bytes: RawSpan, _ loaded: LoadedObject) throws {
         guard bytes.byteCount >= MemoryLayout<memleak_event>.size else { return }
         let event = bytes.unsafeLoadUnaligned(as: memleak_event.self)
+        try mappings?.apply(event, note: { [self] in try write($0, $1, $2, of: event) })
         if event.kind == MEMLEAK_EXECUTED.rawValue {
             // Probes on files that were mapped before hold for the new program as well.
             executions += 1
+            if executions > 1 || session.launchedProcess == nil { try report.begin(loaded) }
             if executions > 1, let launched = session.launchedProcess {
                 try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
             }
             _ = try lookAtNewFiles()
             return
         }
+        if mappings == nil { try report.write(event, to: session.output) }
+    }
+
+    /// A piece of memory that was mapped or unmapped.
+    private func write(_ kind: memleak_event_kind, _ address: UInt64, _ bytes: UInt64, of call: memleak_event)
+        throws
+    {
+        guard options.traceCalls else { return }
+        var event = call
+        event.kind = kind.rawValue
+        event.address = address
+        event.bytes = bytes
         try report.write(event, to: session.output)
     }
 
@@ -216,12 +253,16 @@ final class MemleakRun {
         }
     }
 
-    private func noteMarks() {
+    private func noteMarks(_ loaded: LoadedObject) throws {
         let now = apus_counted_signals()
         guard now != marks else { return }
         marks = now
         beginning = monotonicTime()
-        session.say("from here: blocks that were allocated before are no longer shown")
+        try report.begin(loaded)
+        session.say(
+            options.combinedOnly
+                ? "from here: sums are what has been gained since"
+                : "from here: blocks that were allocated before are no longer shown")
     }
 
     /// Whether the process that was traced is no more, or only waits to be reaped.
@@ -240,11 +281,17 @@ final class MemleakRun {
         }
         // Nothing to probe is not the same as nothing left.
         if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
-        noteMarks()
+        try noteMarks(loaded)
         if !isLast { report.observe() }
+        let hasEnded = processHasEnded
         // What a program has not freed when it ends it will not free any more.
-        let age = processHasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
-        try report.read(loaded, minimumAge: age, since: beginning)
+        let age = hasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
+        let now = monotonicTime()
+        // Programs that end free what they need not have freed, and leave no time to grow.
+        let isWhole = !isLast || !hasEnded && Double(now - lastReport) >= seconds * 1e9 / 2
+        lastReport = now
+        try report.read(
+            loaded, mappings, minimumAge: age, since: beginning, endsInterval: isWhole)
         try report.write(to: session.output)
         try session.output.flush()
         reports += 1

@@ -202,12 +202,22 @@ final class StackReport {
     /// How many frames at the leaf belong to the tracer itself.
     static func tracerFrames(_ names: [String?]) -> Int {
         let ours = [
-            "bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_",
+            "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_enter",
+            "__bpf_prog_exit", "__bpf_prog_run",
         ]
         let last = names.prefix(12).lastIndex { name in
-            name.map { name in ours.contains { name.hasPrefix($0) } } ?? false
+            name.map { name in isProgram(name) || ours.contains { name.hasPrefix($0) } } ?? false
         }
         return last.map { $0 + 1 } ?? 0
+    }
+
+    /// Whether it is a program's, bpf_prog_TAG_NAME with 16 digits (kernel/bpf/core.c, bpf_get_prog_name), and not one
+    /// of the kernel's own functions, such as bpf_prog_alloc.
+    private static func isProgram(_ name: String) -> Bool {
+        let prefix = "bpf_prog_"
+        guard name.hasPrefix(prefix) else { return false }
+        let tag = name.utf8.dropFirst(prefix.utf8.count).prefix { Character(UnicodeScalar($0)).isHexDigit }
+        return tag.count == 16
     }
 
     /// A user stack without what is no address at its end: where frame pointers lead nowhere they often lead to 0.

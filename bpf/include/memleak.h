@@ -13,6 +13,9 @@ enum allocator_call {
 	CALL_ALIGNED = 4, /* alignment, size */
 	CALL_ALIGNED_INTO = 5, /* where to put the block, alignment, size; returns an error */
 	CALL_FREE = 6, /* block */
+	CALL_UNWIND = 7, /* takes frames off the stack: an exception begins */
+	CALL_NEW = 8, /* size; may end with an exception, and so has no return probe */
+	CALL_LEAVE = 9, /* a return instruction that ends a CALL_NEW */
 	CALL_MASK = 0x0f,
 	CALL_NESTS = 0x80, /* or'ed into it: it may call another one of these */
 };
@@ -63,6 +66,7 @@ struct allocator_thread {
 	__u64 sp; /* at the entry of the outermost call that is under way; 0: none */
 	__u64 bytes;
 	__u64 into; /* where the address of the block will be */
+	__u64 return_address; /* of a CALL_NEW */
 	__u64 released; /* the block that is being resized, if it was live */
 	struct live_block released_block;
 	__u64 last; /* the block that it allocated last */
@@ -82,6 +86,17 @@ enum memleak_event_kind {
 	MEMLEAK_ALLOCATED = 1,
 	MEMLEAK_FREED = 2,
 	MEMLEAK_EXECUTED = 3,
+	/*
+	 * Mappings, in the order in which they must be applied. Memory is let go at the beginning of a call, since
+	 * another thread may be given it before the call returns; FAILED says that it was not.
+	 */
+	MEMLEAK_MAPPED = 4, /* what was there before is gone */
+	MEMLEAK_UNMAPS =
+		5, /* the first half of a mremap as well; its bytes are what had been mapped */
+	MEMLEAK_REMAPPED = 6, /* where the thread's last UNMAPS has gone, with its new size */
+	MEMLEAK_FAILED = 7, /* the thread's last UNMAPS has done nothing */
+	MEMLEAK_BREAK = 8, /* address: the end of the data segment before a call of brk */
+	MEMLEAK_BROKEN = 9, /* address: the same after it */
 };
 
 struct memleak_event {

@@ -20,6 +20,10 @@ struct user_registers {
 
 #define NR_OPEN 2
 #define NR_CREAT 85
+#define NR_MMAP 9
+#define NR_MUNMAP 11
+#define NR_BRK 12
+#define NR_MREMAP 25
 #define NR_OPENAT 257
 #define NR_OPENAT2 437
 #define NR_EXECVE 59

@@ -165,6 +165,7 @@ struct uprobes_state {
 };
 
 struct mm_struct {
+	unsigned long brk;
 	unsigned long arg_start;
 	unsigned long arg_end;
 	struct uprobes_state uprobes_state;

@@ -22,6 +22,7 @@ struct stack_memo {
 	__u32 words;
 	__u32 last_place;
 	__u64 hash; /* of the stack that is stored */
+	__u8 is_exact; /* of pc, as in struct stack_slot */
 	__u8 end; /* enum stack_end */
 	__u32 places[MEMO_WORDS]; /* bytes from sp */
 	__u64 values[MEMO_WORDS];
@@ -115,13 +116,13 @@ __attribute__((noinline)) int recall_stack(void)
 
 	if (!slot || !slot->list.serial || slot->sp & 7)
 		return 0;
-	hash = mix(mix(mix(slot->list.serial, slot->pc), slot->sp), slot->fp);
+	hash = mix(mix(mix(slot->list.serial, slot->pc), slot->sp), slot->fp ^ slot->is_exact);
 	key = hash & (MEMOS - 1);
 	memo = bpf_map_lookup_elem(&stack_memos, &key);
 	if (!memo)
 		return 0;
 	if (memo->serial == slot->list.serial && memo->pc == slot->pc && memo->sp == slot->sp &&
-	    memo->fp == slot->fp) {
+	    memo->fp == slot->fp && memo->is_exact == slot->is_exact) {
 		for (int i = 0; i < MEMO_WINDOWS && next < memo->words; i++) {
 			compared = compare_window(key, next);
 			if (compared <= 0)
@@ -143,6 +144,7 @@ __attribute__((noinline)) int recall_stack(void)
 	memo->pc = slot->pc;
 	memo->sp = slot->sp;
 	memo->fp = slot->fp;
+	memo->is_exact = slot->is_exact;
 	slot->recorded = key + 1;
 	return 0;
 }

@@ -70,9 +70,9 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 	return store_stack(slot);
 }
 
-/* The user stack of the current task. */
+/* The user stack of the current task. FROM_RETURN is for programs of user probes. */
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
-					     __u32 process, bool by_tables, bool from_leaf)
+					     __u32 process, bool by_tables, __u32 from)
 {
 	__u64 hash;
 	int end;
@@ -82,10 +82,13 @@ static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot,
 	if (!by_tables) {
 		slot->recorded = slot->recalled = 0;
 		add_frames(ctx, slot, BPF_F_USER_STACK);
+		if (from == FROM_RETURN && slot->frames)
+			bpf_probe_read_user(slot->addresses, sizeof(__u64),
+					    (void *)STACK_POINTER((struct pt_regs *)ctx));
 		hash_frames(id);
 		return store_stack(slot);
 	}
-	end = begin_walk(slot, process, from_leaf);
+	end = begin_walk(slot, id, process, from);
 	if (!end && !id && recall_stack())
 		return slot->hash;
 	walk(slot, id, end);

@@ -397,14 +397,16 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	return apply_rule(slot, id, rule);
 }
 
-/* Whether the first pc is that of an instruction, or where a function has just returned to. */
-#define FROM_LEAF true
-#define FROM_CALLER false
+/* What the first pc is: an instruction, where a function has just returned to, or a return instruction to be left out. */
+#define FROM_LEAF 1
+#define FROM_CALLER 0
+#define FROM_RETURN 2
 
 /* To the first of the user's frames of the current task; `process` is the number that the reader knows it by. */
-static __always_inline int begin_walk(struct stack_slot *slot, __u32 process, bool from_leaf)
+static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 process, __u32 from)
 {
 	struct unwind_process *list = bpf_map_lookup_elem(&unwind_processes, &process);
+	int end;
 
 	slot->list.serial = 0;
 	if (list)
@@ -413,10 +415,16 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 process, bo
 	slot->window_bytes = slot->window_start = 0;
 	slot->by_frame_pointer = 0;
 	slot->recorded = slot->recalled = 0;
-	slot->is_exact = from_leaf;
+	slot->is_exact = from == FROM_LEAF;
 	slot->has_registers = 1;
 	slot->most_frames = slot->frames + unwind_config.frames;
-	return read_user_registers(slot);
+	end = read_user_registers(slot);
+	if (from == FROM_RETURN && !end) {
+		if (read_stack(slot, id, slot->sp, &slot->pc))
+			end = STACK_END_UNREADABLE;
+		slot->sp += sizeof(__u64);
+	}
+	return end;
 }
 
 /* Adds the frames to the slot, and sets slot->end. `end`: what begin_walk said. */
@@ -430,9 +438,9 @@ static __always_inline void walk(struct stack_slot *slot, __u32 id, int end)
 }
 
 static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, __u32 process,
-					    bool from_leaf)
+					    __u32 from)
 {
-	walk(slot, id, begin_walk(slot, process, from_leaf));
+	walk(slot, id, begin_walk(slot, id, process, from));
 }
 
 #define EFAULT 14
