@@ -145,7 +145,7 @@ struct ProbeTargets {
     }
 
     private static func kernelFunctions(_ pattern: ProbePattern) throws -> [Target] {
-        let names = KernelFunctionNames.matching { pattern.matches($0) }
+        let names = KernelFunctionNames.matching { pattern.matches($0) }.strings
         guard names.isEmpty || Feature.kprobesInOne.isThere || Feature.kprobes.isThere else {
             throw CommandFailure(
                 "this kernel cannot trace its functions: that needs \(Feature.kprobes.requirement); tracepoints "
