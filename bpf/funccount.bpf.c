@@ -5,6 +5,8 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/probe_number.bpf.h"
+#include "lib/call_probes.bpf.h"
+#include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
 
 /* By the number of the probe; as many as there are probes. */
@@ -19,7 +21,7 @@ static __always_inline int count(__u32 probe)
 {
 	__u64 *known;
 
-	if (!current_task_wanted(current_ids()))
+	if (!is_counting() || !current_task_wanted(current_ids()))
 		return 0;
 	known = bpf_map_lookup_elem(&counts, &probe);
 	/* An interrupt may come in between. */
@@ -32,6 +34,14 @@ SEC("raw_tp")
 int count_raw_tracepoint(void *ctx)
 {
 	return count(COPIED_PROBE_NUMBER());
+}
+
+SEC("raw_tp")
+int count_system_call(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 number;
+
+	return find_call_probe(ctx, &number) ? count(number) : 0;
 }
 
 SEC("tracepoint")

@@ -6,6 +6,8 @@
 #include "lib/filter.bpf.h"
 #include "lib/process_events.bpf.h"
 #include "lib/stacks.bpf.h"
+#include "lib/call_probes.bpf.h"
+#include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
 #include "include/stackcount.h"
 
@@ -41,6 +43,8 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 	__u32 process = ids >> 32, id = 0;
 	struct stack_slot *slot;
 
+	if (!is_counting())
+		return 0;
 	if (stackcount_config.cpu >= 0 && key.cpu != (__u32)stackcount_config.cpu)
 		return 0;
 	if (!current_task_wanted(ids))
@@ -82,10 +86,15 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 		return count_stack(ctx, BY_FRAME_POINTERS); \
 	}
 #define NOTHING(ctx)
+#define ONLY_WITH_PROBE(ctx)                \
+	__u64 number;                       \
+	if (!find_call_probe(ctx, &number)) \
+		return 0;
 #define STAY_ONE(ctx) STAY_ON_KERNEL_STACK(ctx, one)
 #define STAY_MANY(ctx) STAY_ON_KERNEL_STACK(ctx, many)
 
 PROGRAMS("raw_tp", stack_of_raw_tracepoint, NOTHING)
+PROGRAMS("raw_tp", stack_of_system_call, ONLY_WITH_PROBE)
 PROGRAMS("tracepoint", stack_of_tracepoint, NOTHING)
 PROGRAMS("kprobe", stack_of_function, STAY_ONE)
 PROGRAMS("uprobe", stack_of_user_functions, STAY_MANY)

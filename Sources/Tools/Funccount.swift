@@ -11,31 +11,16 @@ package struct Funccount: TracingCommand {
         abstract: "Count calls of functions, tracepoints and USDT probes by name.",
         discussion: funccountDiscussion)
 
-    @Argument(
-        help: ArgumentHelp(
-            "What to count: t:CATEGORY:NAME, FILE:FUNCTION, u:FILE:PROBE or a kernel function; * for any text.",
-            valueName: "pattern"))
-    package var pattern: String?
-
-    @Flag(
-        name: [.customShort("r"), .customLong("regexp")],
-        help: "The name is a regular expression, which is found anywhere in names.")
-    package var regular = false
-
-    @Option(
-        name: [.customShort("i", allowingJoined: true), .customLong("interval")], parsing: .unconditional,
-        help: ArgumentHelp("Print every so many seconds; without it, at the end.", valueName: "seconds"),
-        transform: parseSeconds)
-    package var interval: Double?
+    @OptionGroup(title: "What and when") package var pattern: PatternOptions
+    @OptionGroup(title: "What and when") package var reports: ReportOptions
 
     @Option(
         name: .customShort("d", allowingJoined: true), parsing: .unconditional,
         help: ArgumentHelp("The same as --duration.", valueName: "seconds"), transform: parseSeconds)
     package var duration: Double?
 
-    @Flag(
-        name: [.customShort("T"), .customLong("timestamp")], help: "Print the time of day with each report.")
-    package var timestamp = false
+    @Flag(name: [.customShort("D"), .customLong("debug")], help: "The same as --verbose.")
+    package var debug = false
 
     @Option(
         name: [.customShort("c", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
@@ -51,63 +36,41 @@ package struct Funccount: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        if let seconds = duration {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
-            common.duration = seconds
-            duration = nil
-        }
-        _ = try probePattern()
-    }
-
-    private func probePattern() throws -> ProbePattern? {
-        try pattern.map { try ProbePattern($0, regular: regular) }
+        try common.setDuration(duration)
+        duration = nil
+        if debug { common.verbose = true }
     }
 
     package func run() throws {
-        guard pattern != nil || common.dryRun else {
-            throw ValidationError("give what to count, such as 't:sched:*' or c:malloc.")
-        }
+        try pattern.require(common, example: "'t:sched:*' or c:malloc")
         try runTracing()
     }
 
     private static let programs = ProbePrograms(
-        rawTracepoint: "count_raw_tracepoint", tracepoint: "count_tracepoint", function: "count_function",
-        userFunctions: "count_user_functions", kernelFunctions: "count_kernel_functions")
+        tracepoints: ProbePrograms.ForTracepoints(
+            raw: "count_raw_tracepoint", systemCalls: "count_system_call", perfEvent: "count_tracepoint"),
+        function: "count_function", userFunctions: "count_user_functions",
+        kernelFunctions: "count_kernel_functions")
     private static let kinds: Set<ProbeKind> = [.tracepoint, .rawtracepoint, .kprobe, .uprobe, .usdt]
 
     package func trace(_ session: Session) throws {
-        let probes = try probePattern().map {
-            try ProbeTargets($0, process: session.onlyProcess, kinds: Self.kinds, session)
-        }
+        let targets = try pattern.targets(Self.kinds, session)
         let object = try session.open("funccount")
-        ProbeTargets.configure(object, Self.programs, probes)
-        try object.resize("counts", to: UInt32(max(1, probes?.targets.count ?? 1)))
+        ProbeTargets.configure(object, Self.programs, targets)
+        try object.resize("counts", to: UInt32(max(1, targets?.targets.count ?? 1)))
         let loaded = try session.load(object)
-        guard let probes else { return }
-        var links = Links()
-        let refused = try probes.attach(Self.programs, of: loaded, &links)
-        if refused > 0 {
-            session.say(
-                "\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
-        }
-        var report = FunctionCounts(self, probes, session)
-        // What was counted while others were still being attached is no part of any interval.
-        report.skip(loaded)
+        guard let targets else { return }
+        let probes = try AttachedProbes(targets, [Self.programs], of: loaded, session)
+        var report = FunctionCounts(self, targets, session)
         try session.run(
             loaded, of: "calls",
-            ready: { session.say("counting \(probes.summary); Ctrl-C to end") },
-            interval: interval.map { seconds in (seconds, { try report.print(loaded) }) },
-            detach: { links.detach() },
+            ready: {
+                session.say("counting \(targets.summary); Ctrl-C to end")
+                probes.begin()
+            },
+            interval: reports.interval.map { seconds in (seconds, { try report.print(loaded) }) },
+            detach: { probes.end() },
             atEnd: { try report.print(loaded) })
-    }
-}
-
-extension Session {
-    /// The one process that is traced, if there is only one and it runs already.
-    var onlyProcess: Int32? {
-        guard let only = onlyProcesses, only.count == 1, let process = only.first, process != launchedProcess
-        else { return nil }
-        return process
     }
 }
 
@@ -131,7 +94,7 @@ struct FunctionCounts {
         self.probes = probes
         self.session = session
         cpu = command.cpu.map { Int($0) }
-        timestamp = command.timestamp
+        timestamp = command.reports.timestamp
         earlier = [UInt64](repeating: 0, count: probes.targets.count)
         let name = Column<Row>("FUNC", width: 36, key: "name") { $0.text(Self.title($1.target)) }
         let count = Column<Row>("COUNT", width: 12, .right, key: "count") { $0.unsigned($1.count) }
@@ -156,11 +119,6 @@ struct FunctionCounts {
         let values = object.numbersByCPU("counts", at: UInt32(index))
         guard let cpu else { return values.reduce(0, &+) }
         return values.indices.contains(cpu) ? values[cpu] : 0
-    }
-
-    /// Forgets what has been counted so far.
-    mutating func skip(_ object: LoadedObject) {
-        for index in earlier.indices { earlier[index] = count(object, index) }
     }
 
     /// What was counted since the last time, the largest last.
@@ -219,6 +177,6 @@ let funccountDiscussion = """
     which of its functions can be traced. Counters that a kernel skips because a probe has interrupted itself are \
     reported as lost.
 
-    COMPATIBILITY: The options of BCC's funccount are there, but for -D, and so are its patterns: p:FILE:NAME and \
-    p::NAME too. -r takes POSIX extended regular expressions.
+    COMPATIBILITY: The options of BCC's funccount are all there, and so are its patterns: p:FILE:NAME and p::NAME \
+    too. -r takes POSIX extended regular expressions.
     """

@@ -38,8 +38,10 @@ struct KernelHistograms {
                 let range = range(index)
                 return Distribution.Bucket(low: range.low, high: range.high, count: UInt64(counts[index]))
             }
+            // Of two that count at the same time, the larger maximum may be lost.
             return Distribution(
-                buckets: buckets, total: value.pointee.total_ns, maximum: value.pointee.max_ns)
+                buckets: buckets, total: value.pointee.total_ns,
+                maximum: max(value.pointee.max_ns, buckets.last?.low ?? 0))
         }
     }
 

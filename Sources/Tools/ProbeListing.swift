@@ -57,14 +57,40 @@ final class ProbeListing {
 
     func print() throws {
         for kind in ProbeKind.allCases where isWanted(kind) {
-            let found = try probes(kind)
-            if !found.isEmpty || pattern?.kinds == [kind] { explain(kind) }
-            for probe in found {
-                try output.write { writer.write(probe, to: $0) }
-            }
-            printed += found.count
+            let count = kind == .kprobe && !command.verbose ? try writeKernelFunctions() : try write(kind)
+            if count > 0 || pattern?.kinds == [kind] { explain(kind) }
+            printed += count
+            // Whoever waits for the first ones need not wait for all.
+            try output.flush()
         }
-        try output.flush()
+    }
+
+    private func write(_ kind: ProbeKind) throws -> Int {
+        let found = try probes(kind)
+        for probe in found { try output.write { writer.write(probe, to: $0) } }
+        return found.count
+    }
+
+    /// Those of the kernel, which are many, by their names alone.
+    private func writeKernelFunctions() throws -> Int {
+        guard pattern?.scope == nil else { return 0 }
+        let names = kernelFunctionNames()
+        try names.forEach { name in
+            try output.write { [writer] in
+                if writer.json {
+                    let name = String(decoding: name, as: UTF8.self)
+                    return writer.write(ListedProbe(kind: .kprobe, name: name), to: $0)
+                }
+                $0.append("kprobe:")
+                _ = $0.appendEscaped(name)
+                $0.append("\n")
+            }
+        }
+        return names.count
+    }
+
+    private func kernelFunctionNames() -> SortedNames {
+        KernelFunctionNames.matching { [pattern] name in pattern.map { $0.matches(name) } ?? true }
     }
 
     private func isWanted(_ kind: ProbeKind) -> Bool {
@@ -169,10 +195,8 @@ final class ProbeListing {
 
     private func kernelFunctions() throws -> [ListedProbe] {
         guard pattern?.scope == nil else { return [] }
-        let names = KernelFunctionNames.matching { [pattern] name in
-            pattern.map { $0.matches(name) } ?? true
-        }
-        guard command.verbose, command.btf != nil || KernelTypes.areNative else {
+        let names = kernelFunctionNames().strings
+        guard command.btf != nil || KernelTypes.areNative else {
             return names.map { ListedProbe(kind: .kprobe, name: $0) }
         }
         let signatures = try kernelTypes().types.signatures(of: Set(names))

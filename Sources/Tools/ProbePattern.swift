@@ -3,9 +3,10 @@ internal import ArgumentParser
 internal import Reporting
 internal import Tracing
 
-/// Kinds of places that programs can be attached to, in the order in which they are listed.
+/// Kinds of places that programs can be attached to, in the order in which they are listed: what is quickly found
+/// comes first.
 enum ProbeKind: String, CaseIterable {
-    case hardware, kprobe, rawtracepoint, software, tracepoint, uprobe, usdt
+    case hardware, software, tracepoint, rawtracepoint, kprobe, uprobe, usdt
 
     /// What a person calls them.
     var title: String {

@@ -15,40 +15,49 @@ struct ProbeTargets {
         /// The category or the file.
         let scope: String?
         let name: String
-        fileprivate let place: Place
+        let place: Place
 
-        /// Whether this kernel needs a link for this target alone.
-        fileprivate var takesALink: Bool {
+        /// Whether this kernel needs a perf event for this target alone.
+        fileprivate var takesAnEvent: Bool {
             switch place {
-            case .tracepoint: true
+            case .tracepoint(let raw, _): raw == nil
+            case .systemCall: false
             case .kernelFunction: !Feature.kprobesInOne.isThere
             case .userCode: !Feature.userProbesInOne.isThere
             }
         }
     }
 
-    /// As in BCC: the kernel takes tens of milliseconds to let go of each.
-    private static let mostLinks = 1000
+    /// Of perf events. As in BCC: the kernel takes tens of milliseconds to let go of each.
+    static let mostLinks = 1000
+    /// Half of the size of the map system_calls.
+    static let mostSystemCalls: UInt32 = 1024
 
-    fileprivate enum Place {
-        /// By the name that raw programs know, if they do, and tracefs's number, if it has one.
-        case tracepoint(raw: String?, id: UInt64?)
+    enum Place {
+        /// By the name that raw programs know, if they do, and the category, if tracefs has it.
+        case tracepoint(raw: String?, category: String?)
+        /// The entry or exit of a system call.
+        case systemCall(UInt32, isExit: Bool)
         case kernelFunction
         case userCode([UserProbePoint])
     }
 
     private(set) var targets: [Target] = []
     /// The file of user code.
-    private let file: CodeFile?
-    private let process: Int32?
+    let file: CodeFile?
+    let process: Int32?
 
     /// Finds what matches.
     ///
     /// - Parameters:
     ///   - process: the only one that is traced, as far as is known now.
     ///   - kinds: those that the caller can trace.
+    ///   - linksEach: how many times the caller attaches to each.
     /// - Throws: `CommandFailure` if that is nothing, or cannot be traced here.
-    init(_ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, _ session: Session) throws {
+    init(
+        _ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, linksEach: Int = 1,
+        _ session: Session
+    ) throws {
         self.process = process
         let wanted = pattern.kinds.intersection(kinds)
         let tracefs = Tracefs()
@@ -75,9 +84,10 @@ struct ProbeTargets {
             throw CommandFailure(
                 "nothing here matches '\(escaped(pattern.text))': apus probes lists what can be traced")
         }
-        guard targets.count(where: \.takesALink) <= Self.mostLinks else {
+        let most = Self.mostLinks / linksEach
+        guard targets.count(where: \.takesAnEvent) <= most else {
             throw CommandFailure(
-                "'\(escaped(pattern.text))' matches \(summary), of which at most \(Self.mostLinks) can be traced at "
+                "'\(escaped(pattern.text))' matches \(summary), of which at most \(most) can be traced at "
                     + "once: narrow it down")
         }
     }
@@ -95,36 +105,47 @@ struct ProbeTargets {
         guard let tracefs else {
             guard only else { return [] }
             // Raw programs need only the name.
-            if let name = pattern.plainName, let scope = pattern.scope, scope != "syscalls" {
-                return [
-                    Target(
-                        kind: .tracepoint, scope: scope, name: name, place: .tracepoint(raw: name, id: nil))
-                ]
+            if let name = pattern.plainName, let scope = pattern.scope,
+                let place = Self.place(scope, name, isListed: false)
+            {
+                return [Target(kind: .tracepoint, scope: scope, name: name, place: place)]
             }
             throw CommandFailure(
                 "tracepoints are listed in tracefs, which is not mounted: \(Feature.tracefs.requirement)")
         }
         return tracefs.tracepoints().filter { tracepoint in
             pattern.category?.matches(tracepoint.category) ?? true && pattern.matches(tracepoint.name)
-        }.sorted { ($0.category, $0.name) < ($1.category, $1.name) }.map { tracepoint in
-            // Those of system calls are made out of two others.
-            let raw = tracepoint.category == "syscalls" ? nil : tracepoint.name
-            return Target(
-                kind: .tracepoint, scope: tracepoint.category, name: tracepoint.name,
-                place: .tracepoint(
-                    raw: raw, id: tracefs.id(category: tracepoint.category, name: tracepoint.name)))
+        }.sorted { ($0.category, $0.name) < ($1.category, $1.name) }.map { category, name in
+            Target(
+                kind: .tracepoint, scope: category, name: name,
+                place: place(category, name, isListed: true) ?? .tracepoint(raw: nil, category: category))
         }
+    }
+
+    /// How to reach a tracepoint; nil for those of system calls that are not known here.
+    private static func place(_ category: String, _ name: String, isListed: Bool) -> Place? {
+        guard category == "syscalls" else {
+            return .tracepoint(raw: name, category: isListed ? category : nil)
+        }
+        // Those are made out of two others.
+        for (prefix, isExit) in [("sys_enter_", false), ("sys_exit_", true)] where name.hasPrefix(prefix) {
+            guard let call = SystemCall.native(function: String(name.dropFirst(prefix.count))),
+                call.number < mostSystemCalls
+            else { return nil }
+            return .systemCall(call.number, isExit: isExit)
+        }
+        return nil
     }
 
     private static func rawTracepoints(_ pattern: ProbePattern, _ session: Session) throws -> [Target] {
         let names = try session.kernelTypes().rawTracepoints().map(\.name).filter { pattern.matches($0) }
         return names.sorted().map {
-            Target(kind: .rawtracepoint, scope: nil, name: $0, place: .tracepoint(raw: $0, id: nil))
+            Target(kind: .rawtracepoint, scope: nil, name: $0, place: .tracepoint(raw: $0, category: nil))
         }
     }
 
     private static func kernelFunctions(_ pattern: ProbePattern) throws -> [Target] {
-        let names = KernelFunctionNames.matching { pattern.matches($0) }
+        let names = KernelFunctionNames.matching { pattern.matches($0) }.strings
         guard names.isEmpty || Feature.kprobesInOne.isThere || Feature.kprobes.isThere else {
             throw CommandFailure(
                 "this kernel cannot trace its functions: that needs \(Feature.kprobes.requirement); tracepoints "
@@ -190,143 +211,5 @@ struct ProbeTargets {
         ]
         guard let first = targets.first, let title = titles[first.kind] else { return "" }
         return "\(targets.count) \(targets.count == 1 ? title.one : title.many)"
-    }
-}
-
-/// The programs of an object that run at entries, by how they are attached.
-struct ProbePrograms {
-    /// Whether programs have to know where they run: then those that are attached to one place are copies.
-    var areNumbered = true
-    let rawTracepoint: String
-    let tracepoint: String
-    /// Copied for each function, of the kernel or of a file.
-    let function: String
-    /// Attached to many by one link.
-    let userFunctions: String
-    let kernelFunctions: String
-
-    fileprivate func number(_ number: UInt64) -> UInt32? { areNumbered ? UInt32(number) : nil }
-}
-
-extension ProbeTargets {
-    private var kinds: Set<ProbeKind> { Set(targets.map(\.kind)) }
-
-    /// Leaves out the programs that these targets, on this kernel, have no use for.
-    ///
-    /// - Parameter targets: nil for all kinds that the kernel has.
-    static func configure(
-        _ object: borrowing OpenObject, _ programs: ProbePrograms, _ targets: ProbeTargets?
-    ) {
-        func uses(_ kinds: Set<ProbeKind>) -> Bool {
-            targets.map { !$0.kinds.isDisjoint(with: kinds) } ?? true
-        }
-        let manyUsers = Feature.userProbesInOne.isThere
-        let manyKernel = Feature.kprobesInOne.isThere
-        if !uses([.tracepoint, .rawtracepoint]) {
-            object.disable(programs.rawTracepoint)
-            object.disable(programs.tracepoint)
-        }
-        let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
-        // Without kprobes there is nothing of the kernel's to attach it to.
-        let copiesKernel = uses([.kprobe]) && Feature.kprobes.isThere && (targets != nil || !manyKernel)
-        if !copiesUser && !copiesKernel { object.disable(programs.function) }
-        if manyUsers && uses([.uprobe, .usdt]) {
-            object.setUserProbeKind(.many, of: programs.userFunctions)
-        } else {
-            object.disable(programs.userFunctions)
-        }
-        if manyKernel && uses([.kprobe]) {
-            object.setManyKernelFunctions(programs.kernelFunctions)
-        } else {
-            object.disable(programs.kernelFunctions)
-        }
-    }
-
-    /// Attaches programs to all targets.
-    ///
-    /// - Returns: how many the kernel does not let be traced.
-    func attach(_ programs: ProbePrograms, of object: LoadedObject, _ links: inout Links) throws -> Int {
-        var refused = 0
-        var kernelFunctions: [(name: String, cookie: UInt64)] = []
-        var points: [UserProbePoint] = []
-        for (number, target) in targets.enumerated() {
-            switch target.place {
-            case .tracepoint(let raw, let id):
-                if try !attach(programs, object, UInt64(number), raw, id, &links) { refused += 1 }
-            case .kernelFunction: kernelFunctions.append((target.name, UInt64(number)))
-            case .userCode(let places):
-                points += places.map {
-                    UserProbePoint(offset: $0.offset, cookie: UInt64(number), semaphore: $0.semaphore)
-                }
-            }
-        }
-        if let file { try attach(programs, object, points, file, &links) }
-        refused += try attach(programs, object, kernelFunctions, &links)
-        guard refused < targets.count else {
-            throw CommandFailure("the kernel lets none of the \(summary) be traced")
-        }
-        return refused
-    }
-
-    /// By one link, or, where the kernel takes none of them that way, one by one.
-    ///
-    /// - Returns: how many it does not let be traced.
-    private func attach(
-        _ programs: ProbePrograms, _ object: LoadedObject, _ functions: [(name: String, cookie: UInt64)],
-        _ links: inout Links
-    ) throws -> Int {
-        if Feature.kprobesInOne.isThere {
-            let refused = try object.attachMany(programs.kernelFunctions, to: functions[...], &links)
-            guard refused == functions.count else { return refused }
-        }
-        var refused = 0
-        for function in functions.prefix(Self.mostLinks) {
-            do {
-                try object.attachCopy(
-                    of: programs.function, number: programs.number(function.cookie),
-                    to: .kernelFunction(function.name, .entry), &links)
-            } catch { refused += 1 }
-        }
-        return refused + max(0, functions.count - Self.mostLinks)
-    }
-
-    private func attach(
-        _ programs: ProbePrograms, _ object: LoadedObject, _ number: UInt64, _ raw: String?, _ id: UInt64?,
-        _ links: inout Links
-    ) throws -> Bool {
-        if let raw,
-            (try? object.attachCopy(
-                of: programs.rawTracepoint, number: programs.number(number), to: .rawTracepoint(raw), &links))
-                != nil
-        {
-            return true
-        }
-        guard let id else { return false }
-        do {
-            try object.attachCopy(
-                of: programs.tracepoint, number: programs.number(number), to: .tracepoint(id), &links)
-            return true
-        } catch  where error.code == EPERM || error.code == ENOMEM || error.code == EMFILE {
-            throw error
-        } catch {
-            return false
-        }
-    }
-
-    private func attach(
-        _ programs: ProbePrograms, _ object: LoadedObject, _ points: [UserProbePoint], _ file: CodeFile,
-        _ links: inout Links
-    ) throws {
-        guard Feature.userProbesInOne.isThere else {
-            for point in points {
-                try object.attachCopy(
-                    of: programs.function, number: programs.number(point.cookie),
-                    to: .userCode(file: file.file.descriptor, point, .entry, process: process), &links)
-            }
-            return
-        }
-        try object.attach(
-            programs.userFunctions, .many, toFile: file.file.descriptor, points, process: process,
-            adding: &links)
     }
 }

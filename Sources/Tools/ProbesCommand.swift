@@ -68,7 +68,7 @@ func parseProcess(_ text: String) throws -> Int32 {
 }
 
 let probesDiscussion = """
-    Lists places that programs can be attached to, by name: KIND:NAME, sorted. Kinds are tracepoint (t), \
+    Lists places that programs can be attached to, by name: KIND:NAME, sorted in each kind. Kinds are tracepoint (t), \
     rawtracepoint (rt), kprobe (k, functions of the kernel), uprobe (functions of a file), usdt (probes that a \
     program's authors have put into it; u stands for both), software (s) and hardware (h). * ? and [a-z] stand for \
     any text, a character, one of these. A pattern without a kind is looked for in all of the kernel's names.

@@ -14,6 +14,8 @@ final class StackReport {
     /// Text above a stack that has no addresses: what is known instead.
     var notes: [Key: [String]] = [:]
     var period: UInt64 = 0
+    /// Unix time in nanoseconds of a report that is one of several.
+    var time: Int64?
     private var lastLook: [Int32: UInt64] = [:]
     private var feed: UnwinderFeed?
     /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
@@ -273,10 +275,24 @@ final class StackReport {
     }
 
     /// Writes everything that was asked for.
-    func write(to output: Output, json: Bool) throws {
+    ///
+    /// - Parameter rows: false if they have been written already.
+    func write(to output: Output, json: Bool, rows: Bool = true) throws {
         watch?.finish()
+        if rows { try writeRows(to: output, json: json) }
+        try writeFiles()
+        debugFiles?.conclude()
+    }
+
+    /// Forgets what has been added: for a report of what comes from now on.
+    func clear() {
+        entries = [:]
+        watch?.catchUp()
+    }
+
+    /// Writes the stacks that have been added.
+    func writeRows(to output: Output, json: Bool) throws {
         if let debugFiles { symbolizer.ask(debugFiles) }
-        defer { debugFiles?.conclude() }
         if options.folded {
             try output.write { writer in
                 var folded = FoldedStacks()
@@ -293,7 +309,6 @@ final class StackReport {
             }
         }
         try output.flush()
-        try writeFiles()
     }
 
     private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
@@ -356,7 +371,12 @@ final class StackReport {
     }
 
     private func writeJSON(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        writer.append("{\"type\":\"stack\",\"pid\":")
+        writer.append("{\"type\":\"stack\"")
+        if let time {
+            writer.append(",\"time_ns\":")
+            writer.appendNumber(time)
+        }
+        writer.append(",\"pid\":")
         writer.appendNumber(Int64(key.process))
         writer.append(",\"tid\":")
         writer.appendNumber(Int64(key.thread))

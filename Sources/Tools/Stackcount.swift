@@ -11,16 +11,8 @@ package struct Stackcount: TracingCommand {
         abstract: "Count the stacks that lead to functions, tracepoints and USDT probes.",
         discussion: stackcountDiscussion)
 
-    @Argument(
-        help: ArgumentHelp(
-            "What to count: t:CATEGORY:NAME, FILE:FUNCTION, u:FILE:PROBE or a kernel function; * for any text.",
-            valueName: "pattern"))
-    package var pattern: String?
-
-    @Flag(
-        name: [.customShort("r"), .customLong("regexp")],
-        help: "The name is a regular expression, which is found anywhere in names.")
-    package var regular = false
+    @OptionGroup(title: "What and when") package var pattern: PatternOptions
+    @OptionGroup(title: "What and when") package var reports: ReportOptions
 
     @Option(
         name: .customShort("D", allowingJoined: true), parsing: .unconditional,
@@ -31,6 +23,9 @@ package struct Stackcount: TracingCommand {
         name: [.customShort("P"), .customLong("perpid")],
         help: "Keep processes apart, also where only kernel stacks are shown.")
     package var byProcess = false
+
+    @Flag(name: .customLong("debug"), help: "The same as --verbose.")
+    package var debug = false
 
     @Flag(name: [.customShort("s"), .customLong("offset")], help: "Show offsets in functions, and modules.")
     package var offsets = false
@@ -55,25 +50,16 @@ package struct Stackcount: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        if let seconds = duration {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
-            common.duration = seconds
-            duration = nil
-        }
+        try common.setDuration(duration)
+        duration = nil
+        if debug { common.verbose = true }
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
         }
-        _ = try probePattern()
-    }
-
-    private func probePattern() throws -> ProbePattern? {
-        try pattern.map { try ProbePattern($0, regular: regular) }
     }
 
     package func run() throws {
-        guard pattern != nil || common.dryRun else {
-            throw ValidationError("give what to count, such as t:sched:sched_switch or c:malloc.")
-        }
+        try pattern.require(common, example: "t:sched:sched_switch or c:malloc")
         try runTracing()
     }
 
@@ -81,19 +67,15 @@ package struct Stackcount: TracingCommand {
 
     /// The programs that walk user stacks by tables, or those that leave that to frame pointers.
     private static func programs(byTables: Bool) -> ProbePrograms {
-        let names =
-            byTables
-            ? [
-                "stack_of_raw_tracepoint", "stack_of_tracepoint", "stack_of_function",
-                "stack_of_user_functions", "stack_of_kernel_functions",
-            ]
-            : [
-                "stack_of_raw_tracepoint_fp", "stack_of_tracepoint_fp", "stack_of_function_fp",
-                "stack_of_user_functions_fp", "stack_of_kernel_functions_fp",
-            ]
+        let names = [
+            "stack_of_raw_tracepoint", "stack_of_system_call", "stack_of_tracepoint", "stack_of_function",
+            "stack_of_user_functions", "stack_of_kernel_functions",
+        ].map { byTables ? $0 : $0 + "_fp" }
         return ProbePrograms(
-            areNumbered: false, rawTracepoint: names[0], tracepoint: names[1], function: names[2],
-            userFunctions: names[3], kernelFunctions: names[4])
+            areNumbered: false,
+            tracepoints: ProbePrograms.ForTracepoints(
+                raw: names[0], systemCalls: names[1], perfEvent: names[2]),
+            function: names[3], userFunctions: names[4], kernelFunctions: names[5])
     }
 
     private var config: stackcount_config {
@@ -102,47 +84,96 @@ package struct Stackcount: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let probes = try probePattern().map {
-            try ProbeTargets($0, process: session.onlyProcess, kinds: Self.kinds, session)
-        }
+        let targets = try pattern.targets(Self.kinds, session)
         let (object, unwinder) = try session.loadStacks("stackcount", stacks.walk, user: stacks.wantsUser) {
             object, byTables in
             object.setConstant("stackcount_config", to: config)
             try object.resize("stacks", to: stackStorage)
-            ProbeTargets.configure(object, Self.programs(byTables: byTables), probes)
+            ProbeTargets.configure(object, Self.programs(byTables: byTables), targets)
         }
-        guard let probes else { return }
+        guard let targets else { return }
         var style = StackReport.Style(
             valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")
         style.offsets = offsets
         let report = StackReport(stacks, style)
         try report.serve([unwinder], session)
-        var links = Links()
-        let refused = try probes.attach(Self.programs(byTables: unwinder != nil), of: object, &links)
-        if refused > 0 {
-            session.say(
-                "\(refused) of the \(probes.summary) are not counted: the kernel does not let them be traced")
-        }
+        let probes = try AttachedProbes(
+            targets, [Self.programs(byTables: unwinder != nil)], of: object, session)
+        let counts = StackCounts(object, report, session, reports)
         try session.run(
             object, of: "calls",
-            ready: { session.say("counting stacks of \(probes.summary); Ctrl-C to end") },
+            ready: {
+                session.say("counting stacks of \(targets.summary); Ctrl-C to end")
+                probes.begin()
+            },
+            interval: reports.interval.map { seconds in (seconds, { try counts.print() }) },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
                 report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
-            detach: { links.detach() },
+            detach: { probes.end() },
             atEnd: {
-                Self.read(object, into: report)
+                try counts.finish()
                 report.explainEnds(to: session)
-                try report.write(to: session.output, json: common.json)
                 session.explain(report.effort)
             })
     }
+}
 
-    private static func read(_ object: LoadedObject, into report: StackReport) {
+/// Reads and prints what has been counted.
+private final class StackCounts {
+    private let object: LoadedObject
+    private let report: StackReport
+    private let session: Session
+    private let options: ReportOptions
+    private let clock = RowClock()
+    private var earlier: [[UInt8]: UInt64] = [:]
+    private var printed = 0
+
+    init(_ object: LoadedObject, _ report: StackReport, _ session: Session, _ options: ReportOptions) {
+        self.object = object
+        self.report = report
+        self.session = session
+        self.options = options
+    }
+
+    /// What was counted since the last time.
+    func print() throws {
+        report.clear()
+        read { bytes, count in
+            let new = count - (earlier[bytes] ?? 0)
+            earlier[bytes] = count
+            return new
+        }
+        clock.wall.synchronize()
+        if options.interval != nil { report.time = clock.wall.nowUnixNanoseconds }
+        try session.output.write { writer in
+            guard !session.common.json else { return }
+            if printed > 0 { writer.append("\n") }
+            guard options.timestamp else { return }
+            writer.append(clock.wall.nowTimeOfDay())
+            writer.append("\n")
+        }
+        try report.writeRows(to: session.output, json: session.common.json)
+        printed += 1
+    }
+
+    /// What is left to print at the end, and the files, which are of the whole run.
+    func finish() throws {
+        try print()
+        if options.interval != nil {
+            report.clear()
+            read { _, count in count }
+        }
+        try report.write(to: session.output, json: session.common.json, rows: false)
+    }
+
+    private func read(_ wanted: (_ key: [UInt8], _ count: UInt64) -> UInt64) {
         let stacks = StackStore(object)
         let counted: HashMap<counted_stack, UInt64> = object.map("counted")
         counted.forEach { key, count in
+            let calls = wanted(withUnsafeBytes(of: key) { [UInt8]($0) }, count.pointee)
+            guard calls > 0 else { return }
             let user = stacks[key.user_stack]
             let comm = withUnsafeBytes(of: key.comm, WaitEvent.name)
             report.add(
@@ -150,7 +181,7 @@ package struct Stackcount: TracingCommand {
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
                     user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end),
-                [count.pointee])
+                [calls])
         }
     }
 }
@@ -160,7 +191,8 @@ let stackcountDiscussion = """
     them. Patterns are those of funccount.
 
     OUTPUT: As BCC's stackcount: the frames, the kernel's first, the innermost first; then the process and the count. \
-    The largest comes last. With -K stacks of all processes are one, unless -P keeps them apart. With --json each \
+    The largest comes last. With -i what is new is printed for each interval; pictures and profiles are of the whole \
+    run. With -K stacks of all processes are one, unless -P keeps them apart. With --json each \
     stack is an object.
 
     EXAMPLES: Who allocates memory in this process?
@@ -177,6 +209,5 @@ let stackcountDiscussion = """
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
     What is reached while a process's mappings are not known yet has frames without names.
 
-    COMPATIBILITY: The options of BCC's stackcount are there, but for -i, -T and --debug: the stacks of a run are \
-    printed at its end.
+    COMPATIBILITY: The options of BCC's stackcount are all there.
     """

@@ -49,6 +49,21 @@ struct SystemCall: Hashable {
             .map { SystemCall(abi: abi, number: $0) }
     }
 
+    private static let nativeNumbers: [String: UInt32] = Dictionary(
+        all(.native).map { ($0.name, $0.number) }
+    ) { first, _ in first }
+
+    /// What functions of the kernel are called where that is not the name of their call.
+    private static let functions = [
+        "newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname",
+        "sendfile64": "sendfile", "umount": "umount2",
+    ]
+
+    /// The call that a function of the kernel serves, by the function's name behind "sys_".
+    static func native(function name: String) -> SystemCall? {
+        nativeNumbers[functions[name] ?? name].map { SystemCall(abi: .native, number: $0) }
+    }
+
     /// The calls of this name, one for each entry that has it.
     static func named(_ name: String) -> [SystemCall] {
         ABI.allCases.flatMap { all($0).filter { $0.name == name } }

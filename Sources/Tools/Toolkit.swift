@@ -10,7 +10,8 @@ enum Toolkit {
             name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
         CommandGroup(name: "Which system calls are made", subcommands: [Syscount.self]),
         CommandGroup(
-            name: "Which functions and events are reached", subcommands: [Funccount.self, Stackcount.self]),
+            name: "Which functions and events are reached, and how long they take",
+            subcommands: [Funccount.self, Stackcount.self, Funclatency.self]),
         CommandGroup(
             name: "Which thread waits for the CPU, and who runs instead",
             subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),

@@ -46,12 +46,12 @@ package enum ProgramCopies {
     }
 
     /// Each place takes up to two descriptors; the hard limit is ours to use.
-    fileprivate static func allowManyFiles() {
+    fileprivate static let allowManyFiles: Void = {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = min(limit.rlim_max, 1 << 17)
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
+    }()
 
     /// The type of a kind of perf event that has no number of its own; nil if the kernel lacks it.
     fileprivate static func eventType(_ name: StaticString) -> UInt32? {
@@ -93,7 +93,7 @@ extension LoadedObject {
     package func attachCopy(
         of program: String, number: UInt32?, to place: CopyPlace, _ links: inout Links
     ) throws(BPFError) {
-        ProgramCopies.allowManyFiles()
+        _ = ProgramCopies.allowManyFiles
         let copy: Int32
         if let number {
             copy = try loadCopy(program, number)

@@ -54,7 +54,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [
-            (["funccount"], Int32(64), "give what to count"),
+            (["funccount"], Int32(64), "give what to look at"),
             (["funccount", "t:sched:"], 64, "has no name at its end"),
             (["funccount", "t:no_such_category:*"], 1, "nothing here matches"),
             (["funccount", "/no/such/file:f"], 1, "there is no"),

@@ -37,7 +37,7 @@ extension EndToEnd {
         @Test func nothingToCountIsAnError() throws {
             let result = try Finished([Harness.apus, "stackcount"])
             #expect(result.end == .exited(64))
-            #expect(result.errors.contains("give what to count"))
+            #expect(result.errors.contains("give what to look at"))
         }
     }
 }

@@ -47,6 +47,8 @@ private let layouts: [String: Int] = [
     "memleak_event": MemoryLayout<memleak_event>.size,
     "sample_distances": MemoryLayout<sample_distances>.size,
     "live_block": MemoryLayout<live_block>.size,
+    "funclatency_config": MemoryLayout<funclatency_config>.size,
+    "thread_calls": MemoryLayout<thread_calls>.size,
     "stackcount_config": MemoryLayout<stackcount_config>.size,
     "counted_stack": MemoryLayout<counted_stack>.size,
     "stack_total": MemoryLayout<stack_total>.size,
@@ -57,6 +59,8 @@ private let layouts: [String: Int] = [
 private let numbers: [String: Int] = [
     "histogram_unit_ns": MemoryLayout<UInt64>.size,
     "histogram_step_ns": MemoryLayout<UInt64>.size,
+    "counting": MemoryLayout<UInt32>.size,
+    "unreturned_calls": MemoryLayout<UInt64>.size,
 ]
 
 private let objectNames = ObjectImage.all.map(\.name)

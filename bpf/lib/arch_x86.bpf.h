@@ -69,6 +69,8 @@ struct user_registers {
 #define STACK_POINTER(regs) ((__u64)(regs)->sp)
 /* Of the stack pointer: set at entries, where the return address is on the stack, clear after returns (3.2.2). */
 #define STACK_POINTER_AT_ENTRY 8
+/* By how much it is higher after a return than at the entry. */
+#define RETURN_POPS 8
 
 static __always_inline bool in_compat_syscall(struct task_struct *task)
 {

@@ -91,6 +91,20 @@ static __always_inline struct histogram *histogram_of(HISTOGRAM_KEY *key)
 	return histogram;
 }
 
+/* For programs that another run of theirs may interrupt between any two lines. */
+static __always_inline void count_duration_among_others(struct histogram *histogram, __u64 ns)
+{
+	__u32 bucket = bucket_of(ns);
+
+	__sync_fetch_and_add(&histogram->count, 1);
+	__sync_fetch_and_add(&histogram->total_ns, ns);
+	/* The reader knows from the buckets what may be missed here. */
+	if (ns > histogram->max_ns)
+		histogram->max_ns = ns;
+	if (bucket < HISTOGRAM_BUCKETS)
+		__sync_fetch_and_add(&histogram->buckets[bucket], 1);
+}
+
 /* No atomics: a key is counted by one CPU, or is a thread, which is on one CPU at a time. */
 static __always_inline void count_duration(struct histogram *histogram, __u64 ns)
 {

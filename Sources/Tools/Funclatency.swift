@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+package import ArgumentParser
+internal import CBPFPrograms
+internal import Reporting
+internal import Tracing
+
+/// How long functions take.
+package struct Funclatency: TracingCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "funclatency",
+        abstract: "Show how long functions take, from entry to return, as a histogram.",
+        discussion: funclatencyDiscussion)
+
+    @OptionGroup(title: "What and when") package var pattern: PatternOptions
+    @OptionGroup(title: "What and when") package var reports: ReportOptions
+
+    @Option(
+        name: .customShort("d", allowingJoined: true), parsing: .unconditional,
+        help: ArgumentHelp("The same as --duration.", valueName: "seconds"), transform: parseSeconds)
+    package var duration: Double?
+
+    @Flag(
+        name: [.customShort("u"), .customLong("microseconds")],
+        help: "Count in microseconds, not nanoseconds.")
+    package var microseconds = false
+
+    @Flag(
+        name: [.customShort("m"), .customLong("milliseconds")],
+        help: "Count in milliseconds, not nanoseconds.")
+    package var milliseconds = false
+
+    @Flag(name: [.customShort("F"), .customLong("function")], help: "A histogram for each function.")
+    package var byFunction = false
+
+    @Flag(name: [.customShort("P"), .customLong("pids")], help: "A histogram for each process.")
+    package var byProcess = false
+
+    @Flag(name: [.customShort("L"), .customLong("tids")], help: "A histogram for each thread.")
+    package var byThread = false
+
+    @Option(
+        name: [.customShort("l", allowingJoined: true), .customLong("level")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "Time at most so many calls inside each other in one thread (\(CALL_LEVELS), which is the most).",
+            valueName: "count"),
+        transform: parseLevels)
+    package var levels = UInt32(CALL_LEVELS)
+
+    @Option(
+        name: .customLong("cpu"), parsing: .unconditional,
+        help: ArgumentHelp("Only calls that begin on this CPU.", valueName: "cpu"))
+    package var cpu: UInt16?
+
+    @Option(
+        name: .customShort("c", allowingJoined: true),
+        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
+    package var cgroup: String?
+
+    @Flag(
+        name: [.customShort("k"), .customLong("kprobes")],
+        help: "Trace functions of the kernel by kprobes, as is always done here.")
+    package var kprobes = false
+
+    @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
+    @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var userOption: LongUserOption
+    @OptionGroup(title: "Common options") package var common: CommonOptions
+
+    package init() {}
+
+    package var user: UInt32? { userOption.user }
+
+    package mutating func validate() throws {
+        try common.setDuration(duration)
+        duration = nil
+        try targets.setCgroup(cgroup)
+        cgroup = nil
+        guard !(microseconds && milliseconds) else {
+            throw ValidationError("-u and -m exclude each other: give one of them.")
+        }
+        guard !(byProcess && byThread) else {
+            throw ValidationError("-P and -L exclude each other: give one of them.")
+        }
+        if let wanted = try pattern.parsed(), wanted.kinds.isDisjoint(with: Self.kinds) {
+            throw ValidationError(
+                "'\(escaped(wanted.text))' names no functions, and only those return: give FILE:FUNCTION or the "
+                    + "name of a kernel function.")
+        }
+    }
+
+    package func run() throws {
+        guard try !histograms.compareRecordings(json: common.json) else { return }
+        try pattern.require(common, example: "c:read or vfs_read")
+        try runTracing()
+    }
+
+    private static let kinds: Set<ProbeKind> = [.kprobe, .uprobe]
+    private static let begin = ProbePrograms(
+        function: "function_begins", userFunctions: "user_function_begins",
+        kernelFunctions: "kernel_function_begins")
+    private static let end = ProbePrograms(
+        moment: .return, function: "function_ends", userFunctions: "user_function_ends",
+        kernelFunctions: "kernel_function_ends")
+
+    private var by: UInt32 {
+        (byFunction ? LATENCY_OF_FUNCTION.rawValue : 0) | (byProcess ? LATENCY_OF_PROCESS.rawValue : 0)
+            | (byThread ? LATENCY_OF_THREAD.rawValue : 0)
+    }
+
+    package func trace(_ session: Session) throws {
+        let targets = try pattern.targets(Self.kinds, session, returns: true)
+        let ofKernel = targets?.targets.first?.kind == .kprobe
+        let object = try session.open("funclatency")
+        object.setConstant(
+            "funclatency_config",
+            to: funclatency_config(
+                by: by, levels: levels, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
+        // Nothing of the kernel's is left behind by exec.
+        if ofKernel { object.disable("program_replaced") }
+        for programs in [Self.begin, Self.end] { ProbeTargets.configure(object, programs, targets) }
+        let run = HistogramRun(
+            session, what: "calls", options: histograms,
+            schedule: HistogramSchedule(
+                unit: milliseconds ? .milliseconds : microseconds ? .microseconds : .nanoseconds,
+                interval: reports.interval, timestamp: reports.timestamp),
+            names: FunctionHistogramNames(command: self, targets))
+        try run.configure(object)
+        let loaded = try session.load(object)
+        guard let targets else { return }
+        // A call whose return is not awaited yet would seem to go on for ever.
+        let probes = try AttachedProbes(targets, [Self.end, Self.begin], of: loaded, session)
+        try run.run(
+            loaded,
+            ready: {
+                session.say("timing \(targets.summary); Ctrl-C to end")
+                probes.begin()
+            },
+            detach: { probes.end() })
+        guard !common.dryRun else { return }
+        try Self.explainRest(loaded, session)
+    }
+
+    /// Says how many calls have no time.
+    private static func explainRest(_ object: LoadedObject, _ session: Session) throws {
+        let abandoned = try object.sharedVariable("unreturned_calls", as: UInt64.self).value
+        var pending: UInt64 = 0
+        let threads: HashMap<UInt64, thread_calls> = object.map("threads")
+        threads.forEach { _, calls in pending += UInt64(calls.pointee.depth) }
+        func calls(_ count: UInt64) -> String { "\(count) \(count == 1 ? "call" : "calls")" }
+        if pending > 0 {
+            session.say("\(calls(pending)) had not returned at the end: in no histogram")
+        }
+        if abandoned > 0 {
+            session.say(
+                "\(calls(abandoned)) never returned, because of an exit, an exec, a jump or an exception: in no "
+                    + "histogram")
+        }
+    }
+}
+
+/// Histograms of functions.
+private struct FunctionHistogramNames: HistogramNames {
+    private let command: Funclatency
+    private let targets: ProbeTargets?
+
+    init(command: Funclatency, _ targets: ProbeTargets?) {
+        self.command = command
+        self.targets = targets
+    }
+
+    private func function(_ entry: KernelHistograms.Entry) -> String? {
+        guard command.byFunction, let targets = targets?.targets, case let number = Int(entry.id >> 32),
+            targets.indices.contains(number)
+        else { return nil }
+        return targets[number].name
+    }
+
+    /// As in BCC's funclatency.
+    func title(_ entry: KernelHistograms.Entry) -> String {
+        let task =
+            command.byProcess
+            ? "pid = \(entry.process) \(entry.comm)"
+            : command.byThread ? "tid = \(entry.thread) \(entry.comm)" : nil
+        return [function(entry).map { "Function = \($0)" }, task].compactMap { $0 }.joined(separator: ", ")
+    }
+
+    func record(_ entry: KernelHistograms.Entry) -> DistributionRecord {
+        let hasTask = command.byProcess || command.byThread
+        let kind =
+            command.byProcess
+            ? "process" : command.byThread ? "thread" : command.byFunction ? "function" : "all"
+        let names = [function(entry), hasTask ? entry.comm : nil].compactMap { $0 }
+        return DistributionRecord(
+            command: "funclatency", by: kind, id: hasTask ? entry.id & 0xffff_ffff : 0,
+            name: names.isEmpty ? "all" : names.joined(separator: " "), distribution: entry.distribution)
+    }
+
+    func writeMore(_ entry: KernelHistograms.Entry, to writer: ByteWriter) {
+        if let function = function(entry) {
+            writer.append(",\"function\":")
+            writer.appendJSONString(function)
+        }
+        guard command.byProcess || command.byThread else { return }
+        writer.append(",\"pid\":")
+        writer.appendNumber(UInt64(entry.process))
+        if command.byThread {
+            writer.append(",\"tid\":")
+            writer.appendNumber(UInt64(entry.thread))
+        }
+        writer.append(",\"comm\":")
+        writer.appendJSONString(entry.comm)
+    }
+
+    func writeFooter(_ entry: KernelHistograms.Entry, _ unit: TimeUnit, to writer: ByteWriter) {
+        let distribution = entry.distribution
+        writer.append("\navg = ")
+        writer.appendNumber(distribution.mean / unit.nanoseconds)
+        writer.append(" ")
+        writer.append(unit.heading)
+        writer.append(", total: ")
+        writer.appendNumber(distribution.total / unit.nanoseconds)
+        writer.append(" ")
+        writer.append(unit.heading)
+        writer.append(", count: ")
+        writer.appendNumber(distribution.count)
+        writer.append("\n")
+    }
+}
+
+private func parseLevels(_ text: String) throws -> UInt32 {
+    guard let count = UInt32(text), count > 0, count <= UInt32(CALL_LEVELS) else {
+        throw ValidationError("'\(escaped(text))' is no number of nested calls: give 1 to \(CALL_LEVELS).")
+    }
+    return count
+}
+
+let funclatencyDiscussion = """
+    Times calls of functions, of programs and libraries or of the kernel, and shows how the times are distributed. \
+    Each call is timed by itself, nested and recursive ones too: the time of a function includes those that it calls. \
+    Patterns are those of funccount, for functions.
+
+    OUTPUT: As BCC's funclatency: a line for each range of times, then average, total and count. With -F, -P or -L \
+    there are several histograms, the one with the largest total first. With --json a distribution is one object, with \
+    its percentiles and its buckets (eight to each power of two) in nanoseconds. Calls that have not returned are in \
+    no histogram; how many they are is said at the end.
+
+    EXAMPLES: How long does a process wait in read, in microseconds?
+
+        funclatency -u -p 1234 c:read
+
+    Which functions of the kernel's file system layer take how long, each second?
+
+        funclatency -F -i 1 'vfs_*'
+
+    OVERHEAD: Two small programs run for each call, one at its entry and one at its return. For a user function that \
+    costs some microseconds a call, of which the time shown has about one: what is shorter cannot be told from \
+    nothing. docs/benchmarks.md has figures for probes.
+
+    LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
+    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program; and so \
+    it is with programs that switch stacks by themselves, as Go's do. Time functions that throw nothing. The kernel \
+    follows at most 64 calls of user functions inside each other. Functions that the compiler has inlined, and those \
+    that are chosen as a library is loaded (such as memcpy), have no calls to time. On some kernels the returns of a \
+    kernel function that many threads are in at once are not all told: those calls never return, for us.
+
+    COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
+    nested calls right; here it is a limit.
+    """
