@@ -35,7 +35,7 @@ PREFIX  ?= /usr/local
 C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-test run test test-fast test-kernels bench dist install format lint clean
+.PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist install format lint clean
 all: build/apus
 
 # SwiftPM knows what is out of date; this makefile only knows what it needs first.
@@ -73,8 +73,13 @@ test-fast: bpf programs
 test-kernels: dist
 	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
 
-bench: build/dist/apus
+# Benchmarks/fetch-peers build/peers gets what it compares with.
+bench: build/dist/apus bench-programs
 	Benchmarks/run --apus $<
+
+bench-programs: bpf
+	$(SWIFT) build $(RELEASE_FLAGS) --product unwind-tables
+	$(SWIFT) build $(RELEASE_FLAGS) --product name-addresses
 
 # --- What is given away ----------------------------------------------------------------------------------------
 dist: build/dist/apus

@@ -57,6 +57,10 @@ let package = Package(
         .executableTarget(
             name: "unwind-tables", dependencies: ["CBPFPrograms", "Symbolization", "Unwinding"],
             path: "Benchmarks/UnwindTables", swiftSettings: swiftSettings),
+        // Measures how fast addresses of a process get names.
+        .executableTarget(
+            name: "name-addresses", dependencies: ["Symbolization"], path: "Benchmarks/NameAddresses",
+            swiftSettings: swiftSettings),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(
             name: "SymbolizationTests", dependencies: ["Processes", "Symbolization", "TestSupport"],
