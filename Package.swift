@@ -9,6 +9,9 @@ let swiftSettings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+// Most of the commands' code is options and set-up, which runs once: small matters more than fast.
+let smallSettings = swiftSettings + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
 let package = Package(
     name: "apus",
     products: [.executable(name: "apus", targets: ["apus"])],
@@ -46,7 +49,7 @@ let package = Package(
                 "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: smallSettings),
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
