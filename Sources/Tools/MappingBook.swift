@@ -46,7 +46,7 @@ struct MappingBook {
     ///
     /// - Parameter note: called with each piece that comes or goes, in this order: address, bytes.
     mutating func apply(
-        _ event: memleak_event, note: (memleak_event_kind, UInt64, UInt64) throws -> Void = { _, _, _ in }
+        _ event: memleak_event, note: (memleak_event_kind, UInt64, UInt64) throws -> Void
     ) rethrows {
         let range = Self.range(event.address, event.bytes)
         switch memleak_event_kind(event.kind) {

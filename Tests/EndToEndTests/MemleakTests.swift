@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// A line of `memleak --json`.
-private struct LeakRow: Decodable {
+struct LeakRow: Decodable {
     struct Frame: Decodable {
         let function: String?
         let module: String?
@@ -36,7 +36,7 @@ private struct LeakRow: Decodable {
 }
 
 /// Blocks and bytes that a program says it has left, by function.
-private func left(_ output: String, prefix: String) -> [String: [Int64]] {
+func left(_ output: String, prefix: String) -> [String: [Int64]] {
     var found: [String: [Int64]] = [:]
     for line in output.split(separator: "\n") where line.hasPrefix(prefix) {
         let words = line.split(separator: " ")
@@ -47,7 +47,7 @@ private func left(_ output: String, prefix: String) -> [String: [Int64]] {
 }
 
 /// The same by stacks that have such a function.
-private func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] {
+func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] {
     var found: [String: [Int64]] = [:]
     for stack in stacks {
         guard
@@ -64,7 +64,7 @@ private func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] 
 }
 
 /// A program that waits for lines on its stdin, and one that traces it.
-private final class Attached {
+final class Attached {
     let target: Child
     private let input: FileHandle
     private let said: Scratch
