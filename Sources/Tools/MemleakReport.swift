@@ -94,10 +94,11 @@ final class MemleakReport {
                 found[stack, default: Sum()].total.allocated_bytes = total.bytes
             }
         } else if !options.combinedOnly {
+            let times = BlockClock.reading(since)...max(BlockClock.reading(latest), BlockClock.reading(since))
             let live: HashMap<UInt64, live_block> = object.map("blocks")
             try live.forEachInBatches { address, block in
                 let block = block.pointee
-                guard block.generation == generation, block.since_ns <= latest, block.since_ns >= since else {
+                guard block.generation == generation, times.contains(block.since) else {
                     return
                 }
                 add(address.pointee, block, to: &found)

@@ -125,6 +125,7 @@ final class MemleakRun {
 
     private func config() throws -> memleak_config {
         var config = memleak_config()
+        config.began_ns = BlockClock.began
         config.least_bytes = options.least
         config.most_bytes = options.most ?? UInt64.max
         config.sample_bytes = options.sampleBytes ?? 0
@@ -293,6 +294,16 @@ final class MemleakRun {
         if state.lost_threads > 0 {
             session.say("\(state.lost_threads) calls are missing because there were too many threads")
         }
+    }
+}
+
+/// The clock of `live_block.since`.
+enum BlockClock {
+    /// Nanoseconds of the monotonic clock.
+    static let began = monotonicTime()
+
+    static func reading(_ nanoseconds: UInt64) -> UInt32 {
+        nanoseconds < began ? 0 : UInt32(clamping: (nanoseconds - began) >> LIVE_SINCE_SHIFT)
     }
 }
 
