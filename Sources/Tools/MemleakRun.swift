@@ -90,6 +90,11 @@ final class MemleakRun {
             for program in ["mapping_begins", "mapping_returns"] { object.disable(program) }
         }
         if process != nil {
+            if byTables {
+                // Of one process.
+                try object.resize("unwind_processes", to: 64)
+                try object.resize("unwind_mappings", to: 16_384)
+            }
             for program in [
                 "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
                 "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
