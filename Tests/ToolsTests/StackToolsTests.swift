@@ -33,7 +33,8 @@ import Testing
 @Suite struct StackReportTests {
     @Test func theTracersOwnFramesAreFound() {
         let names: [String?] = [
-            "bpf_prog_0123456789abcdef_sched_switch", "bpf_trace_run4", "__traceiter_sched_switch", "__schedule",
+            "bpf_prog_0123456789abcdef_sched_switch", "bpf_trace_run4", "__traceiter_sched_switch",
+            "__schedule",
             "schedule",
         ]
         #expect(StackReport.tracerFrames(names) == 3)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Tools
 
-@Suite struct MemleakOptionTests {
+@Suite struct MemleakPeerTests {
     /// Each with the meaning that BCC's memleak, or libbpf-tools', gives it.
     @Test func optionsOfBothPeers() throws {
         let short = try Memleak.parse([
