@@ -614,6 +614,16 @@ int mapping_returns(struct bpf_raw_tracepoint_args *ctx)
 
 /* --- Kernel allocations ----------------------------------------------------------------------------------- */
 
+/* Whoever runs is taken for who allocates, also in an interrupt. Without filters the idle task counts as well. */
+static __always_inline bool allocating_task_wanted(void)
+{
+	__u64 ids = current_ids();
+
+	if (task_filter.flags)
+		return current_task_wanted(ids);
+	return ids >> 32 != task_filter.self;
+}
+
 static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 bytes)
 {
 	struct live_block block = {};
@@ -621,7 +631,7 @@ static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 byt
 	/* Errors are addresses as well (linux/err.h), and ZERO_SIZE_PTR is 16. */
 	if (address <= 16 || address >= (__u64)-4095 || !size_wanted(bytes))
 		return;
-	if (bpf_get_current_pid_tgid() >> 32 == task_filter.self)
+	if (!allocating_task_wanted())
 		return;
 	block.bytes = bytes;
 	block.stack = take_kernel_stack_here(ctx);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
-internal import Glibc
 internal import Reporting
 
 /// A picture of folded stacks from anywhere.
@@ -9,8 +8,9 @@ package struct FlameGraphCommand: ParsableCommand {
         commandName: "flamegraph",
         abstract: "Draw recorded stacks, of these commands or of any other tool, as a flame graph.",
         discussion: """
-            Reads lines of the form "frame;frame;frame count", or what profile and offcputime print with --json, and \
-            writes one file that any browser opens, without the network: zoom with a click, search with / or Ctrl-F.
+            Reads lines of the form "frame;frame;frame count", or what profile, offcputime and memleak print with \
+            --json, and writes one file that any browser opens, without the network: zoom with a click, search with / or \
+            Ctrl-F. Of a recording with several reports of memleak it shows the last one.
 
             EXAMPLES: From a recording:
 
@@ -77,7 +77,9 @@ package struct FlameGraphCommand: ParsableCommand {
         options.title = title
         options.icicle = icicle
         options.order = byValue ? .value : .name
-        switch colours ?? (type.name == "off_cpu" ? .offcpu : .cpu) {
+        let usual: Colours =
+            type.name == "off_cpu" ? .offcpu : type.name == "inuse_space" ? .memory : .cpu
+        switch colours ?? usual {
         case .cpu: options.palette = .cpu
         case .offcpu: options.palette = .offCPU
         case .memory: options.palette = .memory
@@ -93,12 +95,9 @@ package struct FlameGraphCommand: ParsableCommand {
             comparison.beforeName = files[0]
             comparison.afterName = files[1]
             let (before, after) = (try read(files[0]), try read(files[1]))
-            guard let type = after.valueTypes.first, before.valueTypes == after.valueTypes else {
-                throw CommandFailure(
-                    "the recordings measure different things: give two of one command, both folded or both --json"
-                )
-            }
-            graph = FlameGraph(before: before, after: after, comparison, options(type))
+            try RecordingReader.requireComparable(before, after)
+            graph = FlameGraph(
+                before: before, after: after, comparison, options(after.valueTypes[0]))
         } else {
             let profile = try read(files.first ?? "-")
             graph = FlameGraph(profile, options(profile.valueTypes[0]))
@@ -116,31 +115,7 @@ package struct FlameGraphCommand: ParsableCommand {
     }
 
     private func read(_ path: String) throws -> Profile {
-        let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw CommandFailure("cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
-        }
-        defer { if descriptor > 0 { close(descriptor) } }
         var reader = RecordingReader(FoldedReader(valueType: valueType))
-        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
-        defer { piece.deallocate() }
-        while true {
-            let count = Glibc.read(descriptor, piece.baseAddress, piece.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else {
-                throw CommandFailure(
-                    "cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
-            }
-            if count == 0 { break }
-            reader.read(UnsafeRawBufferPointer(rebasing: piece[..<count]))
-        }
-        let (profile, complaint) = reader.finish()
-        if let complaint { writeError("flamegraph: '\(escaped(path))': \(complaint)") }
-        guard let profile, profile.count > 0 else {
-            throw CommandFailure(
-                "'\(escaped(path))' holds no stacks: give lines of the form frame;frame count, or what profile "
-                    + "or offcputime print with --json")
-        }
-        return profile
+        return try reader.read(path: path, for: "flamegraph")
     }
 }

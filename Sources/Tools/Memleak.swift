@@ -68,8 +68,9 @@ package struct Memleak: TracingCommand {
 
     @Option(
         name: [.customShort("T", allowingJoined: true), .customLong("top")], parsing: .unconditional,
-        help: ArgumentHelp("How many stacks to show (10).", valueName: "N"), transform: parsePositive)
-    package var top: Int = 10
+        help: ArgumentHelp("How many stacks to show (10; with --json all).", valueName: "N"),
+        transform: parsePositive)
+    package var top: Int?
 
     @Option(
         name: [.customShort("z", allowingJoined: true), .customLong("min-size")], parsing: .unconditional,
@@ -123,6 +124,14 @@ package struct Memleak: TracingCommand {
     @Flag(help: "Rank stacks by blocks that the same thread frees before it allocates again.")
     package var temporary = false
 
+    @Option(
+        name: .customLong("diff"), parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Trace nothing, but compare two recordings of --json or of folded stacks: before, after.",
+            valueName: "file"))
+    package var diff: [String] = []
+
+    @OptionGroup(title: "Which tasks, of the kernel's memory") package var tasks: KernelTaskOptions
     @OptionGroup(title: "Stacks") package var pictures: PictureOptions
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -146,15 +155,24 @@ package struct Memleak: TracingCommand {
             var targets = (try? TargetOptions.parse([])) ?? TargetOptions()
             targets.processes = process
             targets.command = words ?? command
+            targets.threads = tasks.threads
+            targets.comm = tasks.comm
+            targets.cgroup = tasks.cgroup
+            targets.container = tasks.container
             return targets
         }
         set {
             process = newValue.processes
             command = newValue.command
+            tasks.threads = newValue.threads
+            tasks.comm = newValue.comm
+            tasks.cgroup = newValue.cgroup
+            tasks.container = newValue.container
         }
     }
 
     package mutating func validate() throws {
+        if !diff.isEmpty { return try validateDiff() }
         let chosen = [process != nil, words != nil, !command.isEmpty].filter { $0 }.count
         guard chosen <= 1 else { throw ValidationError("give one of -p, -c and -- COMMAND.") }
         if let process, process.ids.count != 1 { throw ValidationError("-p takes one process.") }
@@ -167,6 +185,11 @@ package struct Memleak: TracingCommand {
         }
         guard chosen == 1 || (object == nil && prefix == nil && !temporary) else {
             throw ValidationError("-O, -S and --temporary are for processes: give -p or a command.")
+        }
+        if chosen == 1, let option = tasks.chosen {
+            throw ValidationError(
+                "\(option) chooses among all tasks that the kernel allocates for: leave it out with a process."
+            )
         }
         guard !mappings || chosen == 1 else {
             throw ValidationError("--mmap is for processes: give -p or a command.")
@@ -184,6 +207,10 @@ package struct Memleak: TracingCommand {
         guard !(growth && temporary) else {
             throw ValidationError("--growth and --temporary exclude each other: give one of them.")
         }
+        if growth, let count, count <= GrowthHistory.fewestIntervals {
+            throw ValidationError(
+                "--growth compares reports: ask for at least \(GrowthHistory.fewestIntervals + 1).")
+        }
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
         }
@@ -192,109 +219,41 @@ package struct Memleak: TracingCommand {
         }
     }
 
+    package var user: UInt32? { tasks.userOption.user }
+
     /// Whether a process is traced, and not the kernel.
     var isOfProcess: Bool { process != nil || words != nil || !command.isEmpty }
+
+    package func run() throws {
+        guard !diff.isEmpty else { return try runTracing() }
+        try withPlainErrors { try runDiff() }
+    }
 
     package func trace(_ session: Session) throws {
         try MemleakRun(self, session).run()
     }
 }
 
-/// Files that stacks are written to, and what their frames show.
-package struct PictureOptions: ParsableArguments {
-    @Option(
-        name: .customLong("flamegraph"),
-        help: ArgumentHelp(
-            "Draw a flame graph into this file: .svg or .html by its ending.", valueName: "file"),
-        transform: parsePicture)
-    package var flameGraph: String?
-
-    @Option(
-        name: .customLong("pprof"),
-        help: ArgumentHelp("Write a heap profile for pprof into this file.", valueName: "file"))
-    package var pprof: String?
-
-    @OptionGroup var walk: UnwindOptions
-    @OptionGroup var debugFiles: DebugFileOptions
-
-    @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
-    package var lines = true
-
-    @Flag(inversion: .prefixedNo, help: "Show functions that were inlined as frames of their own.")
-    package var inlines = true
-
-    @Flag(inversion: .prefixedNo, help: "Show names of C++, Rust and Swift as in the source.")
-    package var demangle = true
-
-    package init() {}
-}
-
-func parsePositive(_ text: String) throws -> Int {
-    guard let count = Int(text), count > 0, count <= 1 << 31 else {
-        throw ValidationError("'\(escaped(text))' is no count: give a positive number.")
-    }
-    return count
-}
-
-func parseRate(_ text: String) throws -> UInt32 {
-    guard let rate = UInt32(text), rate > 0 else {
-        throw ValidationError("'\(escaped(text))' is no sampling rate: give a positive number.")
-    }
-    return rate
-}
-
-/// A byte count that may be 0.
-func parseSize(_ text: String) throws -> UInt64 { text == "0" ? 0 : try parseByteCount(text) }
-
-func parseMilliseconds(_ text: String) throws -> UInt64 {
-    guard let value = UInt64(text), value <= 1 << 43 else {
-        throw ValidationError("'\(escaped(text))' is no number of milliseconds.")
-    }
-    return value
-}
-
-/// Words of a command line, with quotes and backslashes as in a shell, and nothing else of one.
-func parseWords(_ text: String) throws -> [String] {
-    var words: [String] = []
-    var word: String?
-    var quote: Character?
-    var isEscaped = false
-    for character in text {
-        if isEscaped {
-            word = (word ?? "") + String(character)
-            isEscaped = false
-        } else if character == "\\", quote != "'" {
-            isEscaped = true
-        } else if let open = quote {
-            if character == open { quote = nil } else { word = (word ?? "") + String(character) }
-        } else if character == "'" || character == "\"" {
-            quote = character
-            word = word ?? ""
-        } else if character.isWhitespace {
-            if let complete = word { words.append(complete) }
-            word = nil
-        } else {
-            word = (word ?? "") + String(character)
-        }
-    }
-    if let word { words.append(word) }
-    guard quote == nil, !isEscaped, !words.isEmpty, words[0] != "" else {
-        throw ValidationError(
-            "'\(escaped(text))' is no command: a name is missing, or the end of a quotation.")
-    }
-    return words
-}
-
 let memleakDiscussion = """
     Remembers every block from its allocation to its free, and reports those that are left, added up by the stack \
     that allocated them. With -p or a command it probes the allocators of that process, wherever they are: libc, \
     jemalloc, tcmalloc or mimalloc, in a library or in the executable, static or not, in the mount namespace of a \
-    container, or loaded later. Without, it traces the allocations of the kernel. -v lists what is probed. SIGUSR1 \
+    container, or loaded later. Without, it traces the allocations of the kernel, of all tasks or of those that --comm, \
+    --tid, --uid, --cgroup and --container choose. -v lists what is probed. SIGUSR1 \
     marks a beginning: blocks that were allocated before it are no longer shown.
 
     OUTPUT: Every 5 seconds, and at the end, the stacks with most bytes, the largest last, with the innermost frame \
     first: the caller of the allocator. From the second report on, what each stack has gained since the last one. \
     When the process ends, a last report counts blocks of any age.
+
+    With --growth, stacks that grew in most intervals come last; an interval counts if the stack then had more bytes \
+    than in any report before. At the end it shows the stacks that grew in every interval (suspects), and those that \
+    grew at first and not in the second half of the intervals (perhaps caches). Choose an interval in which a \
+    leak would show: with 5 seconds, what leaks once a minute grows now and then. The last interval counts unless it \
+    was cut short.
+
+    With --diff, what each stack has gained or lost, what has gained most last. Of a recording with several reports the \
+    last one counts. Stacks are the same if their functions are.
 
     EXAMPLES: Who allocates what a running process does not free:
 
@@ -307,6 +266,12 @@ let memleakDiscussion = """
     A program from its start, and a heap profile for go tool pprof:
 
         memleak --pprof heap.pb.gz -- ./program argument
+
+    What another version of a program keeps that this one does not, as text and as a picture:
+
+        memleak --json -- ./program > before.json
+        memleak --json -- ./changed > after.json
+        memleak --diff before.json after.json --flamegraph diff.svg
 
     What a program maps by itself, such as an allocator that no probe knows, arenas and thread stacks:
 
@@ -322,7 +287,7 @@ let memleakDiscussion = """
     done. docs/benchmarks.md has figures. With --mmap, every system call of the machine passes two programs, which \
     return at once for other processes.
 
-    LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
+    LIMITS: What the kernel allocates in an interrupt counts for the task that was interrupted. A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
     Blocks that were allocated before the start are not known. Pools inside a program are not seen; memory that it \
     takes from the kernel directly is with --mmap. 32-bit programs are not supported. An operator new of an \
     allocator's own (jemalloc, tcmalloc, mimalloc) may throw, which a return probe would stop: its return \
@@ -330,5 +295,10 @@ let memleakDiscussion = """
     found, it is not traced, and a message says so.
 
     COMPATIBILITY: The options of BCC's memleak and of libbpf-tools' are there; where they differ it is BCC's \
-    meaning. Nested calls, such as of malloc in a library's own wrapper, count once. --mmap has no counterpart there.
+    meaning: the largest stack is last, and -P is instead of the kernel's other memory. As in both, -C counts \
+    blocks of any age. On purpose, -t prints to standard output and not to the kernel's trace; -a lists blocks below \
+    their stack; -s chooses by chance and not by the time of day; -F is always in effect; -c takes arguments; without \
+    -O every allocator counts and not only libc's; the heading says how many stacks are shown; the end of the process \
+    ends the run. Nested calls, such as of malloc in a library's own wrapper, count once. --mmap has no counterpart \
+    there; both others count mappings among the blocks.
     """

@@ -20,8 +20,13 @@ final class MemleakRun {
     private var reports = 0
     private var executions = 0
     private var marks: UInt32 = 0
+    /// Nanoseconds of the monotonic clock.
+    private var lastReport = monotonicTime()
     /// Blocks that are older do not count; nanoseconds of the monotonic clock.
     private var beginning: UInt64 = 0
+
+    /// Seconds between reports.
+    private var seconds: Double { options.interval ?? 5 }
 
     /// Seconds between looks for allocators that were loaded since.
     private static let lookAgain = 1.0
@@ -55,14 +60,14 @@ final class MemleakRun {
         try session.run(
             loaded, of: "calls",
             ready: { try ready(loaded) },
-            interval: (options.interval ?? 5, { [self] in try write(loaded, isLast: false) }),
-            record: { [self] in try record($0) },
-            afterRound: { [self] in noteMarks() },
+            interval: (seconds, { [self] in try write(loaded, isLast: false) }),
+            record: { [self] in try record($0, loaded) },
+            afterRound: { [self] in try noteMarks(loaded) },
             detach: { [self] in probes?.detach() },
             atEnd: {
                 report.askForDebugFiles()
                 try write(loaded, isLast: true)
-                report.writeConclusion(to: session)
+                if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
                 try report.writeFiles()
                 report.concludeDebugFiles()
             })
@@ -215,13 +220,14 @@ final class MemleakRun {
         }
     }
 
-    private func record(_ bytes: RawSpan) throws {
+    private func record(_ bytes: RawSpan, _ loaded: LoadedObject) throws {
         guard bytes.byteCount >= MemoryLayout<memleak_event>.size else { return }
         let event = bytes.unsafeLoadUnaligned(as: memleak_event.self)
         try mappings?.apply(event, note: { [self] in try write($0, $1, $2, of: event) })
         if event.kind == MEMLEAK_EXECUTED.rawValue {
             // Probes on files that were mapped before hold for the new program as well.
             executions += 1
+            if executions > 1 || session.launchedProcess == nil { try report.begin(loaded) }
             if executions > 1, let launched = session.launchedProcess {
                 try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
             }
@@ -253,12 +259,16 @@ final class MemleakRun {
         }
     }
 
-    private func noteMarks() {
+    private func noteMarks(_ loaded: LoadedObject) throws {
         let now = apus_counted_signals()
         guard now != marks else { return }
         marks = now
         beginning = monotonicTime()
-        session.say("from here: blocks that were allocated before are no longer shown")
+        try report.begin(loaded)
+        session.say(
+            options.combinedOnly
+                ? "from here: sums are what has been gained since"
+                : "from here: blocks that were allocated before are no longer shown")
     }
 
     /// Whether the process that was traced is no more, or only waits to be reaped.
@@ -277,11 +287,17 @@ final class MemleakRun {
         }
         // Nothing to probe is not the same as nothing left.
         if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
-        noteMarks()
+        try noteMarks(loaded)
         if !isLast { report.observe() }
+        let hasEnded = processHasEnded
         // What a program has not freed when it ends it will not free any more.
-        let age = processHasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
-        try report.read(loaded, mappings, minimumAge: age, since: beginning)
+        let age = hasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
+        let now = monotonicTime()
+        // Programs that end free what they need not have freed, and leave no time to grow.
+        let isWhole = !isLast || !hasEnded && Double(now - lastReport) >= seconds * 1e9 / 2
+        lastReport = now
+        try report.read(
+            loaded, mappings, minimumAge: age, since: beginning, endsInterval: isWhole)
         try report.write(to: session.output)
         try session.output.flush()
         reports += 1

@@ -105,7 +105,7 @@ package final class Session {
         _ object: LoadedObject, of what: String, ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
         record: @escaping (RawSpan) throws -> Void = { _ in },
-        afterRound: @escaping () -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
+        afterRound: @escaping () throws -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
         try run(
             [Source(object: object, what: what, record: record)], ready: ready, interval: interval,
@@ -124,7 +124,7 @@ package final class Session {
     func run(
         _ sources: [Source], ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
-        afterRound: @escaping () -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
+        afterRound: @escaping () throws -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
         var failure: (any Error)?
         let rings = try sources.map { source in
@@ -144,7 +144,7 @@ package final class Session {
             if let failure { throw failure }
             try output.flush()
             for (index, ring) in rings.enumerated() { losses[index].update(Losses(ring.counters)) }
-            afterRound()
+            try afterRound()
         }
         try ready()
         try output.flush()

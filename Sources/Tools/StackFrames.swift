@@ -67,3 +67,20 @@ extension Frame {
         writer.append("}")
     }
 }
+
+extension ByteWriter {
+    /// A frame on a line of its own: what is known, files and modules without their folders.
+    func appendFrame(_ text: String, isInlined: Bool, file: String?, line: Int?, module: String?) {
+        appendEscaped(text)
+        if isInlined { append(" (inlined)") }
+        if let file {
+            append(" ")
+            appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
+            if let line { append(":\(line)") }
+        }
+        guard let module else { return }
+        let name = module.split(separator: "/").last.map(String.init) ?? module
+        append(" ")
+        appendEscaped(name.hasPrefix("[") ? name : "[\(name)]")
+    }
+}

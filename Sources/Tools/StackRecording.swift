@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import FoundationEssentials
+internal import Glibc
 internal import Reporting
 
 /// Stacks that a command has recorded with `--json`, read back line by line.
@@ -31,19 +32,27 @@ struct StackRecording {
 
     private struct Row: Decodable {
         let type: String
-        let comm: String
+        let comm: String?
         let wall_ns: UInt64?
         let off_cpu_ns: UInt64?
         let samples: UInt64?
+        let bytes: Int64?
+        let allocations: Int64?
+        let estimated: Bool?
+        /// Of a report: how many stacks there were, listed or not.
+        let stacks: Int?
         let state: String?
         let wait: String?
         let proc_stack: [String]?
-        let frames: [Frame]
+        let frames: [Frame]?
         let waker: Waker?
+
+        /// What was in use cannot be less than nothing; where frees are counted only it may look so.
+        var inUse: UInt64? { bytes.map { UInt64(max(0, $0)) } }
 
         /// Root first.
         var stack: [Profile.Frame] {
-            var stack: [Profile.Frame] = frames.reversed().map(\.forProfile)
+            var stack: [Profile.Frame] = (frames ?? []).reversed().map(\.forProfile)
             if stack.isEmpty {
                 stack = (proc_stack ?? []).reversed().map { Profile.Frame(.marker, $0) }
             }
@@ -57,31 +66,70 @@ struct StackRecording {
         (\.wall_ns, Profile.ValueType(name: "wall", unit: "nanoseconds")),
         (\.off_cpu_ns, Profile.ValueType(name: "off_cpu", unit: "nanoseconds")),
         (\.samples, .samples),
+        (\.inUse, Profile.ValueType(name: "inuse_space", unit: "bytes")),
     ]
+    /// Behind the bytes in use.
+    static let blocksInUse = Profile.ValueType(name: "inuse_objects", unit: "count")
+    /// What memleak says beside its reports.
+    private static let otherTypes: Set<String> = ["allocation", "free", "growth", "growth_report"]
 
-    /// Nil before the first stack, which says what is measured.
-    private(set) var profile: Profile?
+    /// Nil before the first stack, which says what is measured; if reports follow one another, of the last one.
+    var profile: Profile? { reported ?? begun }
     /// Lines that hold no stack with that value.
     private(set) var otherLines = 0
+    /// Stacks that the last report left out.
+    private(set) var missingStacks = 0
+    /// Whether values are estimates.
+    private(set) var isEstimate = false
+    private var begun: Profile?
+    private var reported: Profile?
+    private var listed = 0
     private var value = Self.values[2].value
 
     mutating func read(line: some Collection<UInt8>) {
         guard line.contains(where: { $0 > 0x20 }) else { return }
-        guard let row = try? JSONDecoder().decode(Row.self, from: Data(line)), row.type == "stack" else {
+        guard let row = try? JSONDecoder().decode(Row.self, from: Data(line)) else {
             otherLines += 1
             return
         }
-        if profile == nil, let found = Self.values.first(where: { row[keyPath: $0.value] != nil }) {
+        switch row.type {
+        case "stack": read(stack: row)
+        case "report": endReport(row)
+        default: if !Self.otherTypes.contains(row.type) { otherLines += 1 }
+        }
+    }
+
+    private mutating func read(stack row: Row) {
+        if begun == nil, let found = Self.values.first(where: { row[keyPath: $0.value] != nil }) {
             value = found.value
-            profile = Profile(valueTypes: [found.type])
+            begun = Profile(valueTypes: [found.type] + (row.allocations == nil ? [] : [Self.blocksInUse]))
         }
-        guard let amount = row[keyPath: value] else {
+        guard let amount = row[keyPath: value], let frames = row.frames,
+            begun?.valueTypes.count == (row.allocations == nil ? 1 : 2)
+        else {
             otherLines += 1
             return
         }
-        if amount > 0 {
-            profile?.add(row.stack, values: [amount], labels: [Profile.Label("process", row.comm)])
+        listed += 1
+        isEstimate = isEstimate || row.estimated == true
+        guard amount > 0 else { return }
+        var stack = row.stack
+        if frames.isEmpty, row.allocations != nil { stack = [Profile.Frame(.marker, "[stack missing]")] }
+        begun?.add(
+            stack, values: [amount] + (row.allocations.map { [UInt64(max(0, $0))] } ?? []),
+            labels: row.comm.map { [Profile.Label("process", $0)] } ?? [])
+    }
+
+    /// The last line of each report; it may have no stacks.
+    private mutating func endReport(_ row: Row) {
+        guard row.bytes != nil, let stacks = row.stacks else {
+            otherLines += 1
+            return
         }
+        reported = begun ?? Profile(valueTypes: [Self.values[3].type, Self.blocksInUse])
+        missingStacks = max(0, stacks - listed)
+        listed = 0
+        begun = nil
     }
 }
 
@@ -136,8 +184,8 @@ struct RecordingReader {
     mutating func finish() -> (profile: Profile?, complaint: String?) {
         if isRecording {
             if !begun.isEmpty { recording.read(line: begun) }
-            let others = recording.otherLines
-            return (recording.profile, others > 0 ? "\(others) lines are no stacks" : nil)
+            begun = []
+            return (recording.profile, recordingComplaint)
         }
         folded.finish()
         let first = folded.firstBadLine.map { ", the first is line \($0.number)" } ?? ""
@@ -145,5 +193,62 @@ struct RecordingReader {
             folded.profile,
             folded.badLines > 0 ? "\(folded.badLines) lines are no folded stacks\(first)" : nil
         )
+    }
+
+    private var recordingComplaint: String? {
+        var complaints: [String] = []
+        if recording.otherLines > 0 { complaints.append("\(recording.otherLines) lines are no stacks") }
+        if recording.missingStacks > 0 {
+            complaints.append("\(recording.missingStacks) stacks are not in it: record with a larger -T")
+        }
+        return complaints.isEmpty ? nil : complaints.joined(separator: "; ")
+    }
+
+    /// Whether the values are estimates; known once it has been read.
+    var isEstimate: Bool { recording.isEstimate }
+    /// Whether there were reports: then no stacks is a result as well.
+    private var isOfMemory: Bool { recording.profile?.valueTypes.last == StackRecording.blocksInUse }
+}
+
+extension RecordingReader {
+    /// Reads a file to its end.
+    ///
+    /// - Parameters:
+    ///   - path: `-` is standard input.
+    ///   - command: who says what could not be read.
+    ///   - mayBeEmpty: whether a report without stacks is something to go on with.
+    mutating func read(path: String, for command: String, mayBeEmpty: Bool = false) throws -> Profile {
+        let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure(path) }
+        defer { if descriptor > 0 { close(descriptor) } }
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { piece.deallocate() }
+        while true {
+            let count = Glibc.read(descriptor, piece.baseAddress, piece.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw Self.failure(path) }
+            if count == 0 { break }
+            read(UnsafeRawBufferPointer(rebasing: piece[..<count]))
+        }
+        let (profile, complaint) = finish()
+        if let complaint { writeError("\(command): '\(escaped(path))': \(complaint)") }
+        guard let profile, profile.count > 0 || mayBeEmpty && isOfMemory else {
+            throw CommandFailure(
+                "'\(escaped(path))' holds no stacks: give lines of the form frame;frame count, or what profile, "
+                    + "offcputime or memleak print with --json")
+        }
+        return profile
+    }
+
+    static func requireComparable(_ before: Profile, _ after: Profile) throws {
+        guard before.valueTypes == after.valueTypes else {
+            throw CommandFailure(
+                "the recordings measure different things: give two of one command, both folded or both --json"
+            )
+        }
+    }
+
+    private static func failure(_ path: String) -> CommandFailure {
+        CommandFailure("cannot read '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
     }
 }

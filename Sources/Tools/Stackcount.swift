@@ -105,7 +105,9 @@ package struct Stackcount: TracingCommand {
         let probes = try probePattern().map {
             try ProbeTargets($0, process: session.onlyProcess, kinds: Self.kinds, session)
         }
-        let (object, unwinder) = try session.loadStacks("stackcount", stacks.walk, user: stacks.wantsUser) {
+        let (object, unwinder) = try session.loadStacks(
+            "stackcount", stacks.pictures.walk, user: stacks.wantsUser
+        ) {
             object, byTables in
             object.setConstant("stackcount_config", to: config)
             try object.resize("stacks", to: stackStorage)
@@ -128,14 +130,15 @@ package struct Stackcount: TracingCommand {
             ready: { session.say("counting stacks of \(probes.summary); Ctrl-C to end") },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
-                report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
+                report.names.observe(
+                    Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             detach: { links.detach() },
             atEnd: {
                 Self.read(object, into: report)
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
-                session.explain(report.effort)
+                session.explain(report.names.effort)
             })
     }
 
@@ -149,7 +152,7 @@ package struct Stackcount: TracingCommand {
                 StackReport.Key(
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
-                    user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end),
+                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
                 [count.pointee])
         }
     }

@@ -22,9 +22,16 @@ extension TracingCommand {
     /// What `run` does for a command that has nothing else to offer.
     func runTracing() throws {
         let name = Self.configuration.commandName ?? String(describing: Self.self).lowercased()
-        do {
+        try withPlainErrors {
             let session = try Session(name: name, common: common, targets: targets, user: user)
             try trace(session)
+        }
+    }
+
+    /// Says in words what went wrong, and takes a closed output for the end.
+    func withPlainErrors(_ body: () throws -> Void) throws {
+        do {
+            try body()
         } catch Output.WriteError.closed {
             // Whoever read our output has seen enough.
             return

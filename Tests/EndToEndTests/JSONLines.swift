@@ -8,6 +8,11 @@ struct JSONLines {
     /// The lines that are no rows.
     let others: [String]
 
+    init(rows: [[String: Any]], others: [String]) {
+        self.rows = rows
+        self.others = others
+    }
+
     init(_ output: String) throws {
         let lines = output.split(separator: "\n").map(String.init)
         others = lines.filter { !$0.hasPrefix("{") }

@@ -68,11 +68,14 @@ final class Attached {
     let target: Child
     private let input: FileHandle
     private let said: Scratch
-    private let tracer: Child
+    let tracer: Child
     private let output: Scratch
     private let errors: Scratch
 
-    init(_ words: [String], _ options: [String] = ["1"], through: [String] = []) throws {
+    init(
+        _ words: [String], _ options: [String] = ["1"], through: [String] = [],
+        format: [String] = ["--json", "-T", "1000"]
+    ) throws {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw HarnessError("pipe: \(errno)") }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -88,7 +91,7 @@ final class Attached {
             String(decoding: try said.contents(), as: UTF8.self).contains("ready")
         }
         tracer = try Child(
-            [Harness.apus, "memleak", "--json", "-T", "1000", "-p", "\(target.pid)"] + options,
+            [Harness.apus, "memleak", "-p", "\(target.pid)"] + format + options,
             Child.Streams(input: nil, output: output.descriptor, errors: errors.descriptor))
         try waitFor("attaching")
     }
@@ -104,7 +107,27 @@ final class Attached {
 
     func printed() throws -> String { String(decoding: try said.contents(), as: UTF8.self) }
 
-    func sendLine() throws { try input.write(contentsOf: Data("\n".utf8)) }
+    func sendLine(_ line: String = "") throws { try input.write(contentsOf: Data("\(line)\n".utf8)) }
+
+    /// For programs that answer each line with itself once they have done what it says.
+    func obey(_ line: String) throws {
+        func answers() throws -> Int { try printed().split(separator: "\n").filter { $0 == line }.count }
+        let before = try answers()
+        try sendLine(line)
+        try eventually("an answer to '\(line)'") { try answers() > before }
+    }
+
+    func reported() throws -> String { String(decoding: try output.contents(), as: UTF8.self) }
+
+    /// Ends the tracer, and then the program.
+    func interrupt() throws -> String {
+        tracer.send(SIGINT)
+        let end = tracer.wait(patience: 60)
+        guard end == .exited(0) else { throw HarnessError("\(end): \(try complaints())") }
+        try input.close()
+        guard target.wait() == .exited(0) else { throw HarnessError("the program failed") }
+        return try reported()
+    }
 
     /// Waits until the program has said how its work ended, lets it end, and the tracer with it.
     func finish(after text: String) throws -> String {
