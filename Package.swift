@@ -53,9 +53,11 @@ let package = Package(
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "ProbingTests", dependencies: ["Probing", "Symbolization"], swiftSettings: swiftSettings),
+            name: "ProbingTests", dependencies: ["Probing", "Processes", "Symbolization"],
+            swiftSettings: swiftSettings),
         .testTarget(
-            name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
+            name: "ReportingTests", dependencies: ["Reporting", "CZlib", "TestSupport"],
+            swiftSettings: swiftSettings),
         // Measures tables, and hands them to scripts/check-unwind-tables.
         .executableTarget(
             name: "unwind-tables", dependencies: ["CBPFPrograms", "Symbolization", "Unwinding"],
@@ -73,10 +75,13 @@ let package = Package(
             dependencies: ["CBPFPrograms", "Symbolization", "TestSupport", "Unwinding"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms"], swiftSettings: swiftSettings),
+            name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms", "TestSupport"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ToolsTests",
-            dependencies: ["Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "TestSupport", "Tools", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swiftSettings),
         .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: swiftSettings),
     ]

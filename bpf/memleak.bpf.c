@@ -13,7 +13,7 @@
 #include "include/memleak.h"
 
 #define BLOCKS_DEFAULT 1048576
-#define THREADS 65536
+#define THREADS 16384 /* at once */
 #define TOTALS_DEFAULT 16384
 #define SIGSTOP 19
 #define IMPOSSIBLE_BYTES (1ull << 46)
@@ -132,6 +132,11 @@ static __always_inline bool size_wanted(__u64 bytes)
 	if (memleak_config.sample_bytes)
 		return sampled_by_bytes(bytes);
 	return true;
+}
+
+static __always_inline __u32 block_time(void)
+{
+	return (bpf_ktime_get_ns() - memleak_config.began_ns) >> LIVE_SINCE_SHIFT;
 }
 
 /* --- Books ------------------------------------------------------------------------------------------------ */
@@ -385,8 +390,7 @@ static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_
 		return;
 	block.bytes = state->bytes;
 	block.stack = take_user_stack_here(ctx, from);
-	block.since_ns = bpf_ktime_get_ns();
-	block.thread = bpf_get_current_pid_tgid();
+	block.since = block_time();
 	block.generation = memleak_state.generation;
 	state->last = address;
 	remember(address, &block);
@@ -631,8 +635,7 @@ static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 byt
 		return;
 	block.bytes = bytes;
 	block.stack = take_kernel_stack_here(ctx);
-	block.since_ns = bpf_ktime_get_ns();
-	block.thread = bpf_get_current_pid_tgid();
+	block.since = block_time();
 	remember(address, &block);
 }
 

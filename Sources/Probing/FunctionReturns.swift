@@ -4,8 +4,7 @@ internal import Symbolization
 /// Finds the instructions with which a function returns, wherever its jumps lead.
 ///
 /// A function that ends by a jump to another one returns where that one does. Jumps are followed, calls are not: what
-/// lies behind a call that does not return may be another function, whose instructions are then found as well, and do
-/// no harm.
+/// lies behind a call that does not return may be other code, whose returns are then found as well, and do no harm.
 struct FunctionReturns {
     private let code: CodeOfFile
     private let starts: Set<UInt64>
@@ -33,6 +32,7 @@ struct FunctionReturns {
         var (bytes, first): ([UInt8], UInt64) = ([], 0)
         while var address = waiting.popLast() {
             var takesDownFrame = false
+            var isBehindCall = false
             while seen.insert(address).inserted {
                 if address < first || address - first + UInt64(Instruction.longest) > UInt64(bytes.count) {
                     (bytes, first) = (code.bytes(address, Self.window), address)
@@ -54,7 +54,9 @@ struct FunctionReturns {
                     waiting.append(target)
                 case .end: if instruction.isReturn { returns.insert(address) }
                 }
-                guard instruction.goesOn, !starts.contains(next) else { break }
+                isBehindCall = instruction.isCall || isBehindCall && instruction.isNoOperation
+                // A call that does not return is the last of its function, but for what fills up.
+                guard instruction.goesOn, !(isBehindCall && starts.contains(next)) else { break }
                 takesDownFrame = instruction.takesDownFrame
                 address = next
             }
@@ -62,7 +64,7 @@ struct FunctionReturns {
         return returns.isEmpty ? nil : returns.sorted()
     }
 
-    /// Where functions begin, by the table that is there to find frames: no code runs from one function into the next.
+    /// Where functions begin, by the table that is there to find frames.
     ///
     /// Format: Linux Standard Base Core 5.0, 10.6.2, .eh_frame_hdr.
     private static func starts(_ elf: ELFFile) -> Set<UInt64> {
@@ -136,6 +138,13 @@ extension Instruction {
         guard map == 0 else { return false }
         return (0x58...0x5f).contains(opcode) || opcode == 0xc9
             || ((opcode == 0x83 || opcode == 0x81) && modrm == 0xc4 && prefixes.wide)
+    }
+
+    fileprivate var isCall: Bool {
+        switch flow {
+        case .call, .indirectCall: true
+        default: false
+        }
     }
 
     /// Whether the instruction behind it may be the next one.

@@ -110,7 +110,7 @@ extension Instruction {
     }
 
     /// endbr64, and nop in its many lengths.
-    private var isNoOperation: Bool {
+    var isNoOperation: Bool {
         if map == 1, opcode == 0x1e { return prefixes.repeats && modrm == 0xfa }
         if map == 1, opcode == 0x1f { return (modrm ?? 0) >> 3 & 7 == 0 }
         return map == 0 && opcode == 0x90 && prefixes.rex & 1 == 0

@@ -46,7 +46,7 @@ struct MappingBook {
     ///
     /// - Parameter note: called with each piece that comes or goes, in this order: address, bytes.
     mutating func apply(
-        _ event: memleak_event, note: (memleak_event_kind, UInt64, UInt64) throws -> Void = { _, _, _ in }
+        _ event: memleak_event, note: (memleak_event_kind, UInt64, UInt64) throws -> Void
     ) rethrows {
         let range = Self.range(event.address, event.bytes)
         switch memleak_event_kind(event.kind) {
@@ -155,16 +155,15 @@ struct MappingBook {
         return taken
     }
 
-    /// Calls `body` with the address of every block that is as old as wanted, as if an allocator had given it out.
+    /// Calls `body` with the address of every block that is as old as wanted, as if an allocator had given it out; but
+    /// for its time.
     ///
     /// - Parameter times: nanoseconds of the monotonic clock.
     func forEachBlock(since times: ClosedRange<UInt64>, _ body: (UInt64, live_block) -> Void) {
         for block in blocks where times.contains(block.since) {
             body(
                 block.range.lowerBound,
-                live_block(
-                    bytes: block.range.bytes, stack: block.stack, since_ns: block.since,
-                    thread: block.thread, generation: 0))
+                live_block(bytes: block.range.bytes, stack: block.stack, since: 0, generation: 0))
         }
     }
 

@@ -34,35 +34,6 @@ package struct KernelTaskOptions: ParsableArguments {
     }
 }
 
-/// Files that stacks are written to, and what their frames show.
-package struct PictureOptions: ParsableArguments {
-    @Option(
-        name: .customLong("flamegraph"),
-        help: ArgumentHelp(
-            "Draw a flame graph into this file: .svg or .html by its ending.", valueName: "file"),
-        transform: parsePicture)
-    package var flameGraph: String?
-
-    @Option(
-        name: .customLong("pprof"),
-        help: ArgumentHelp("Write a heap profile for pprof into this file.", valueName: "file"))
-    package var pprof: String?
-
-    @OptionGroup var walk: UnwindOptions
-    @OptionGroup var debugFiles: DebugFileOptions
-
-    @Flag(inversion: .prefixedNo, help: "Show source files and lines, where debug information is there.")
-    package var lines = true
-
-    @Flag(inversion: .prefixedNo, help: "Show functions that were inlined as frames of their own.")
-    package var inlines = true
-
-    @Flag(inversion: .prefixedNo, help: "Show names of C++, Rust and Swift as in the source.")
-    package var demangle = true
-
-    package init() {}
-}
-
 func parsePositive(_ text: String) throws -> Int {
     guard let count = Int(text), count > 0, count <= 1 << 31 else {
         throw ValidationError("'\(escaped(text))' is no count: give a positive number.")

@@ -19,10 +19,7 @@ final class MemleakReport {
 
     let options: Memleak
     let process: Int32?
-    private let symbolizer: Symbolizer
-    private var watch: TaskWatch?
-    private var debugFiles: DebugFileServer?
-    private var feed: UnwinderFeed?
+    private let names: StackNames
     private(set) var stacks: [UInt64: [Frame]] = [:]
     private(set) var ends: [UInt64: StackEnd] = [:]
     private(set) var sums: [Sum] = []
@@ -40,40 +37,28 @@ final class MemleakReport {
     init(_ options: Memleak, process: Int32?) {
         self.options = options
         self.process = process
-        symbolizer = Symbolizer(
-            options: SymbolizerOptions(demangle: options.pictures.demangle),
-            lines: options.pictures.lines || options.pictures.inlines ? DWARFLines() : nil)
+        names = StackNames(options.pictures)
     }
 
     /// Call while the process lives, so that its frames can be named when it is gone.
     func observe() {
-        guard let process else { return }
-        watch?.catchUp()
-        symbolizer.observe(process: process)
-        feed?.flush()
+        if let process { names.observeAnew(process) }
     }
 
     /// Keeps the unwinder up to date with what the process maps. To be called before programs are attached.
     func serve(_ unwinder: StackUnwinder?, _ session: Session) throws {
         guard let process else { return }
-        debugFiles = try options.pictures.debugFiles.server(session)
-        guard let unwinder else { return }
-        watch = try TaskWatch(session, feeding: symbolizer, only: [process])
-        let feed = UnwinderFeed([unwinder], symbolizer, only: [process])
-        self.feed = feed
-        watch?.afterReading = feed.flush
+        try names.serve([unwinder], session, only: [process])
         observe()
     }
 
     /// Names all anew, with debug files from elsewhere if they are wanted: once nothing is traced any more.
     func askForDebugFiles() {
-        guard let debugFiles else { return }
-        symbolizer.ask(debugFiles)
-        stacks = [:]
+        if names.askForDebugFiles() { stacks = [:] }
     }
 
     /// Says what could not be had.
-    func concludeDebugFiles() { debugFiles?.conclude() }
+    func concludeDebugFiles() { names.concludeDebugFiles() }
 
     // MARK: - Reading
 
@@ -110,10 +95,11 @@ final class MemleakReport {
                 found[stack, default: Sum()].total.allocated_bytes = total.bytes
             }
         } else if !options.combinedOnly {
+            let times = BlockClock.reading(since)...max(BlockClock.reading(latest), BlockClock.reading(since))
             let live: HashMap<UInt64, live_block> = object.map("blocks")
             try live.forEachInBatches { address, block in
                 let block = block.pointee
-                guard block.generation == generation, block.since_ns <= latest, block.since_ns >= since else {
+                guard block.generation == generation, times.contains(block.since) else {
                     return
                 }
                 add(address.pointee, block, to: &found)
@@ -206,28 +192,10 @@ final class MemleakReport {
     }
 
     private func frames(_ addresses: [UInt64]) -> [Frame] {
-        if let process {
-            // Taken when the allocator returned: the innermost one is a return address as well.
-            let kept = StackReport.withoutEnd(addresses[...])
-            return kept.flatMap {
-                shown(symbolizer.frames(user: $0, process: process, isReturnAddress: true))
-            }
-        }
-        let named = addresses.enumerated().flatMap { index, address in
-            symbolizer.frames(kernel: address, isReturnAddress: index > 0)
-        }
-        return Array(named.dropFirst(StackReport.tracerFrames(named.map(\.function))))
-    }
-
-    /// Without what --no-lines and --no-inlines leave out.
-    private func shown(_ frames: [Frame]) -> [Frame] {
-        let kept = options.pictures.inlines ? frames[...] : frames.suffix(1)
-        guard !options.pictures.lines else { return Array(kept) }
-        return kept.map { frame in
-            var frame = frame
-            frame.file = nil
-            frame.line = nil
-            return frame
+        guard let process else { return names.frames(kernel: addresses) }
+        // Taken when the allocator returned: the innermost one is a return address as well.
+        return StackNames.withoutEnd(addresses[...]).flatMap {
+            names.shown(names.symbolizer.frames(user: $0, process: process, isReturnAddress: true))
         }
     }
 

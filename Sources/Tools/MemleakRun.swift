@@ -95,6 +95,11 @@ final class MemleakRun {
             for program in ["mapping_begins", "mapping_returns"] { object.disable(program) }
         }
         if process != nil {
+            if byTables {
+                // Of one process.
+                try object.resize("unwind_processes", to: 64)
+                try object.resize("unwind_mappings", to: 16_384)
+            }
             for program in [
                 "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
                 "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
@@ -130,6 +135,7 @@ final class MemleakRun {
 
     private func config() throws -> memleak_config {
         var config = memleak_config()
+        config.began_ns = BlockClock.began
         config.least_bytes = options.least
         config.most_bytes = options.most ?? UInt64.max
         config.sample_bytes = options.sampleBytes ?? 0
@@ -309,6 +315,16 @@ final class MemleakRun {
         if state.lost_threads > 0 {
             session.say("\(state.lost_threads) calls are missing because there were too many threads")
         }
+    }
+}
+
+/// The clock of `live_block.since`.
+enum BlockClock {
+    /// Nanoseconds of the monotonic clock.
+    static let began = monotonicTime()
+
+    static func reading(_ nanoseconds: UInt64) -> UInt32 {
+        nanoseconds < began ? 0 : UInt32(clamping: (nanoseconds - began) >> LIVE_SINCE_SHIFT)
     }
 }
 

@@ -54,7 +54,9 @@ final class OffCPUTrace {
     init(_ session: Session, _ choice: Choice, _ options: StackOptions, stackStorage: UInt32) throws {
         self.choice = choice
         launched = session.launchedProcess
-        (object, unwinder) = try session.loadStacks("offcputime", options.walk, user: options.wantsUser) {
+        (object, unwinder) = try session.loadStacks(
+            "offcputime", options.pictures.walk, user: options.wantsUser
+        ) {
             object, _ in
             object.setConstant("offcputime_config", to: choice.config)
             try object.resize("stacks", to: stackStorage)
@@ -130,7 +132,7 @@ final class OffCPUTrace {
         let reported = StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
-            user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end, labels: labels,
+            user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end, labels: labels,
             waker: waker(key, report))
         if !found.isEmpty { report.notes[reported] = found }
         return reported
@@ -150,7 +152,7 @@ final class OffCPUTrace {
         let user = stacks[key.waker_user_stack]
         return StackReport.Waker(
             process: Int32(bitPattern: key.waker_process), thread: Int32(bitPattern: key.waker_thread),
-            comm: comm, kernel: kernel, user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end)
+            comm: comm, kernel: kernel, user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end)
     }
 
     /// Whether the kernel was entered there by an interrupt: on x86 (asm/idtentry.h) or arm64 (entry.S).

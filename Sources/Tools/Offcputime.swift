@@ -93,8 +93,8 @@ package struct Offcputime: TracingCommand {
     private var unfitForHistograms: String? {
         let options = [
             ("--wakers", wakers), ("-U", stacks.userOnly), ("-K", stacks.kernelOnly), ("-f", stacks.folded),
-            ("-d", stacks.delimited), ("--flamegraph", stacks.flameGraph != nil),
-            ("--pprof", stacks.pprof != nil),
+            ("-d", stacks.delimited), ("--flamegraph", stacks.pictures.flameGraph != nil),
+            ("--pprof", stacks.pictures.pprof != nil),
         ]
         return options.first { $0.1 }?.0
     }
@@ -136,7 +136,8 @@ package struct Offcputime: TracingCommand {
             },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
-                report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
+                report.names.observe(
+                    Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             atEnd: {
                 if histogram {
@@ -146,7 +147,7 @@ package struct Offcputime: TracingCommand {
                 blocks.read(into: report)
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
-                session.explain(report.effort)
+                session.explain(report.names.effort)
             })
     }
 }

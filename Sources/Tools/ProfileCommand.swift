@@ -107,7 +107,7 @@ package struct ProfileCommand: TracingCommand {
         var config = profile_config()
         config.sides = stacks.sides
         config.include_idle = includeIdle ? 1 : 0
-        return try session.loadStacks("profile", stacks.walk, user: stacks.wantsUser) { object, _ in
+        return try session.loadStacks("profile", stacks.pictures.walk, user: stacks.wantsUser) { object, _ in
             object.setConstant("profile_config", to: config)
         }
     }
@@ -148,7 +148,7 @@ package struct ProfileCommand: TracingCommand {
                 guard let sample = StackSample(record, byThread: offCPU) else { return }
                 counted.add(sample)
                 var key = sample.key
-                key.program = report.observe(
+                key.program = report.names.observe(
                     sample.process, at: sample.head.time_ns, running: key.user.first,
                     isCut: key.userEnd.isForWantOfMappings)
                 report.add(key, values)
@@ -168,7 +168,7 @@ package struct ProfileCommand: TracingCommand {
                 blocks?.read(into: report, labels: StackReport.State.offCPU.labels) { ns, _ in [ns, 0, ns] }
                 report.explainEnds(to: session)
                 try report.write(to: session.output, json: common.json)
-                session.explain(report.effort)
+                session.explain(report.names.effort)
             })
     }
 
@@ -176,7 +176,8 @@ package struct ProfileCommand: TracingCommand {
     private static func source(_ blocks: OffCPUTrace, _ report: StackReport) -> Session.Source {
         Session.Source(object: blocks.object, what: "blocks") { record in
             guard record.byteCount >= MemoryLayout<process_event>.size else { return }
-            report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
+            report.names.observe(
+                Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
         }
     }
 
@@ -233,7 +234,7 @@ struct StackSample {
             process: Int32(bitPattern: head.process),
             thread: Int32(bitPattern: byThread ? head.thread : head.process),
             comm: withUnsafeBytes(of: head.comm, WaitEvent.name), kernel: Array(addresses[..<kernel]),
-            user: StackReport.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end),
+            user: StackNames.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end),
             labels: byThread ? StackReport.State.onCPU.labels : [:])
     }
 }

@@ -23,6 +23,26 @@ package struct StackOptions: ParsableArguments {
         help: "Put a delimiter between kernel and user frames.")
     package var delimited = false
 
+    @OptionGroup package var pictures: PictureOptions
+
+    package init() {}
+
+    package mutating func validate() throws {
+        if userOnly && kernelOnly {
+            throw ValidationError("user_stacks_only and kernel_stacks_only cannot be used together.")
+        }
+    }
+
+    var wantsUser: Bool { !kernelOnly }
+
+    /// The stacks to take.
+    var sides: UInt32 {
+        (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
+    }
+}
+
+/// Files that stacks are written to, and what their frames show.
+package struct PictureOptions: ParsableArguments {
     @Option(
         name: .customLong("flamegraph"),
         help: ArgumentHelp(
@@ -48,19 +68,6 @@ package struct StackOptions: ParsableArguments {
     package var demangle = true
 
     package init() {}
-
-    package mutating func validate() throws {
-        if userOnly && kernelOnly {
-            throw ValidationError("user_stacks_only and kernel_stacks_only cannot be used together.")
-        }
-    }
-
-    var wantsUser: Bool { !kernelOnly }
-
-    /// The stacks to take.
-    var sides: UInt32 {
-        (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
-    }
 }
 
 /// How user stacks are taken, for every command that takes them.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Glibc
 internal import Reporting
 internal import Symbolization
 
 /// Stacks with what was measured under each, and all the ways to write them down.
 final class StackReport {
-    private let options: StackOptions
-    private let style: Style
-    let symbolizer: Symbolizer
+    let options: StackOptions
+    let style: Style
+    let names: StackNames
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
     private var wakerLines: [Waker: [Frame]] = [:]
@@ -16,84 +15,18 @@ final class StackReport {
     var period: UInt64 = 0
     /// Unix time in nanoseconds of a report that is one of several.
     var time: Int64?
-    private var lastLook: [Int32: UInt64] = [:]
-    private var feed: UnwinderFeed?
-    /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
-    private var watch: TaskWatch?
-    private var debugFiles: DebugFileServer?
     private let began = WallClock().nowUnixNanoseconds
 
     init(_ options: StackOptions, _ style: Style) {
         self.options = options
         self.style = style
-        symbolizer = Symbolizer(
-            options: SymbolizerOptions(demangle: options.demangle),
-            lines: options.lines || options.inlines ? DWARFLines() : nil)
+        names = StackNames(options.pictures)
     }
 
-    /// Call while a process lives, so that its frames can be named when it is gone.
-    func observe(_ process: Int32) {
-        defer { feed?.flush() }
-        watch?.catchUp()
-        if symbolizer.keep(process: process), watch != nil { return }
-        symbolizer.observe(process: process)
-    }
-
-    /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
-    /// address is (it may have executed another program, or loaded a library), or if its stack was cut for want of
-    /// that, and once a second.
-    /// - Returns: For `Key.program`.
-    func observe(
-        _ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false
-    ) -> UInt64? {
-        defer { feed?.flush() }
-        guard let watch else {
-            look(process, at: nanoseconds, running: address, isCut: isCut)
-            return nil
-        }
-        watch.catchUp(with: nanoseconds)
-        let program = symbolizer.program(of: process, at: nanoseconds)
-        if lastLook[process] == nil, !isCut, program != 0, let address,
-            symbolizer.knows(address, in: process, at: nanoseconds)
-        {
-            // All that a look would show is known: the next one is for code that it makes at run time.
-            lastLook[process] = nanoseconds
-            return program
-        }
-        look(process, at: nanoseconds, running: address, isCut: isCut)
-        return symbolizer.program(of: process, at: nanoseconds)
-    }
-
-    private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool) {
-        if let last = lastLook[process] {
-            let age = nanoseconds - min(nanoseconds, last)
-            let isKnown =
-                !isCut && (address.map { symbolizer.knows($0, in: process, at: nanoseconds) } ?? true)
-            guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
-        }
-        lastLook[process] = nanoseconds
-        symbolizer.observe(process: process)
-    }
-
-    /// Follows what processes map from now on, where the kernel lets us, and tells unwinders.
-    ///
     /// To be called before programs are attached: stacks are right from the first one on.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
         guard !options.kernelOnly else { return }
-        debugFiles = try options.debugFiles.server(session)
-        watch = try TaskWatch(session, feeding: symbolizer, only: session.onlyProcesses)
-        let served = unwinders.compactMap { $0 }
-        guard !served.isEmpty else { return }
-        let feed = UnwinderFeed(served, symbolizer, only: session.onlyProcesses)
-        self.feed = feed
-        watch?.afterReading = feed.flush
-        for process in session.livingProcesses { symbolizer.observe(process: process) }
-        feed.flush()
-        session.beforeFirstInstruction = { [symbolizer, watch] process in
-            watch?.catchUp()
-            symbolizer.observe(process: process)
-            feed.flush()
-        }
+        try names.serve(unwinders, session, only: session.onlyProcesses)
     }
 
     /// With `-v`: how user stacks ended, and what the unwinder holds.
@@ -110,21 +43,8 @@ final class StackReport {
             let share = Double(value) / Double(total) * 100
             session.explain("user stacks that end with \(name): \((share * 100).rounded() / 100) %")
         }
-        guard let unwinder = feed?.unwinders.first else { return }
-        let counts = unwinder.counts
-        session.explain(
-            "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
-                + "\(counts.nanoseconds / 1_000_000) ms")
-        if counts.filesLeftOut + counts.processesLeftOut > 0 {
-            session.say(
-                "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes found no room in the "
-                    + "unwinder's tables: their stacks follow frame pointers; trace fewer processes")
-        }
+        names.explainUnwinding(to: session)
     }
-
-    /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
-    private static let lookAgain: UInt64 = 1_000_000_000
-    private static let lookAtNew: UInt64 = 2_000_000
 
     func add(_ key: Key, _ values: [UInt64]) {
         guard var sum = entries[key] else {
@@ -137,15 +57,7 @@ final class StackReport {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// What naming the frames took, in one line.
-    var effort: String {
-        let counts = symbolizer.statistics
-        return "\(counts.lookups) addresses looked up, \(counts.misses) without a name; "
-            + "\(counts.filesOpened) files opened, \(counts.symbolsIndexed) symbols indexed, "
-            + "\(counts.bytesHeld) bytes held, \(counts.evictions) indexes given up"
-    }
-
-    private func frames(_ key: Key) -> [Frame] {
+    func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
         let frames = frames(
             kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, program: key.program)
@@ -153,7 +65,7 @@ final class StackReport {
         return frames
     }
 
-    private func frames(_ waker: Waker) -> [Frame] {
+    func frames(_ waker: Waker) -> [Frame] {
         if let known = wakerLines[waker] { return known }
         let frames = frames(
             kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process, program: nil)
@@ -165,71 +77,27 @@ final class StackReport {
     private func frames(
         kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, program: UInt64?
     ) -> [Frame] {
-        var frames = kernelFrames(kernel)
+        var frames = names.frames(kernel: kernel)
         for (index, address) in user.enumerated() {
             // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
-            var found = symbolizer.frames(
+            var found = names.symbolizer.frames(
                 user: address, process: process, isReturnAddress: index > 0, at: program)
             if index > 0, found[0].function == nil {
                 // A signal's handler returns to the beginning of a function, which has called nothing.
-                let exact = symbolizer.frames(
+                let exact = names.symbolizer.frames(
                     user: address, process: process, isReturnAddress: false, at: program)
                 if exact[0].function != nil, exact[0].functionOffset == 0 { found = exact }
             }
-            frames += shown(found)
+            frames += names.shown(found)
         }
         if let marker = end.marker { frames.append(Frame(marker: marker)) }
         return frames
     }
 
-    /// Without what --no-lines and --no-inlines leave out.
-    private func shown(_ frames: [Frame]) -> [Frame] {
-        let kept = options.inlines ? frames[...] : frames.suffix(1)
-        guard !options.lines else { return Array(kept) }
-        return kept.map { frame in
-            var frame = frame
-            frame.file = nil
-            frame.line = nil
-            return frame
-        }
-    }
-
-    private func kernelFrames(_ addresses: [UInt64]) -> [Frame] {
-        let named = addresses.enumerated().flatMap { index, address in
-            symbolizer.frames(kernel: address, isReturnAddress: index > 0)
-        }
-        return Array(named.dropFirst(Self.tracerFrames(named.map(\.function))))
-    }
-
-    /// How many frames at the leaf belong to the tracer itself.
-    static func tracerFrames(_ names: [String?]) -> Int {
-        let ours = [
-            "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_enter",
-            "__bpf_prog_exit", "__bpf_prog_run",
-        ]
-        let last = names.prefix(12).lastIndex { name in
-            name.map { name in isProgram(name) || ours.contains { name.hasPrefix($0) } } ?? false
-        }
-        return last.map { $0 + 1 } ?? 0
-    }
-
-    /// Whether it is a program's, bpf_prog_TAG_NAME with 16 digits (kernel/bpf/core.c, bpf_get_prog_name), and not one
-    /// of the kernel's own functions, such as bpf_prog_alloc.
-    private static func isProgram(_ name: String) -> Bool {
-        let prefix = "bpf_prog_"
-        guard name.hasPrefix(prefix) else { return false }
-        let tag = name.utf8.dropFirst(prefix.utf8.count).prefix { Character(UnicodeScalar($0)).isHexDigit }
-        return tag.count == 16
-    }
-
-    /// A user stack without what is no address at its end: where frame pointers lead nowhere they often lead to 0.
-    static func withoutEnd(_ addresses: ArraySlice<UInt64>) -> [UInt64] {
-        // The first page is never mapped (vm.mmap_min_addr).
-        Array(addresses[..<(addresses.lastIndex { $0 >= 4096 }.map { $0 + 1 } ?? addresses.startIndex)])
-    }
-
     /// Function names of a stack's kernel part, leaf first.
-    func kernelNames(_ addresses: [UInt64]) -> [String] { kernelFrames(addresses).map { $0.function ?? "" } }
+    func kernelNames(_ addresses: [UInt64]) -> [String] {
+        names.frames(kernel: addresses).map { $0.function ?? "" }
+    }
 
     /// What a reader can tell frames apart by: samples that hit one function in different places are one stack.
     private struct Look: Hashable {
@@ -278,21 +146,21 @@ final class StackReport {
     ///
     /// - Parameter rows: false if they have been written already.
     func write(to output: Output, json: Bool, rows: Bool = true) throws {
-        watch?.finish()
+        names.finish()
         if rows { try writeRows(to: output, json: json) }
         try writeFiles()
-        debugFiles?.conclude()
+        names.concludeDebugFiles()
     }
 
     /// Forgets what has been added: for a report of what comes from now on.
     func clear() {
         entries = [:]
-        watch?.catchUp()
+        names.catchUp()
     }
 
     /// Writes the stacks that have been added.
     func writeRows(to output: Output, json: Bool) throws {
-        if let debugFiles { symbolizer.ask(debugFiles) }
+        _ = names.askForDebugFiles()
         if options.folded {
             try output.write { writer in
                 var folded = FoldedStacks()
@@ -309,129 +177,6 @@ final class StackReport {
             }
         }
         try output.flush()
-    }
-
-    private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        if let waker = key.waker {
-            writer.append("    waker:           ")
-            writer.appendEscaped("\(waker.comm) \(waker.thread)")
-            writer.append("\n")
-            writeLines(frames(waker).reversed(), to: writer)
-            writer.append("    --               --\n")
-        }
-        writeLines(frames(key), to: writer)
-        for note in notes[key] ?? [] {
-            writer.append("    ")
-            writer.appendEscaped(note)
-            writer.append("\n")
-        }
-        writer.append("    -                ")
-        writer.appendEscaped(key.comm)
-        writer.append(" (")
-        writer.appendNumber(Int64(style.showsThread ? key.thread : key.process))
-        writer.append(")")
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
-            writer.append(" ")
-            writer.appendEscaped("\(label.key)=\(label.value)")
-        }
-        writer.append("\n        ")
-        writer.appendNumber(values[style.value] / style.divisor)
-        writer.append("\n\n")
-    }
-
-    /// One frame a line, with -d a delimiter where the kernel was entered.
-    private func writeLines(_ frames: [Frame], to writer: ByteWriter) {
-        for (index, frame) in frames.enumerated() {
-            if options.delimited, index > 0, (frame.kind == .kernel) != (frames[index - 1].kind == .kernel) {
-                writer.append("    --\n")
-            }
-            writer.append("    ")
-            writeFrame(frame, to: writer)
-            writer.append("\n")
-        }
-    }
-
-    private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
-        if style.addresses, frame.kind != .marker {
-            writer.append("0x")
-            writer.appendNumber(frame.address, radix: 16, minimumDigits: 16)
-            writer.append(" ")
-        }
-        let isCode = frame.kind != .marker
-        writer.appendEscaped(
-            frame.text(offset: style.offsets && isCode, module: style.offsets && isCode))
-        if frame.isInlined { writer.append(" (inlined)") }
-        guard let file = frame.file else { return }
-        writer.append(" ")
-        writer.appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
-        if let line = frame.line {
-            writer.append(":")
-            writer.appendNumber(Int64(line))
-        }
-    }
-
-    private func writeJSON(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        writer.append("{\"type\":\"stack\"")
-        if let time {
-            writer.append(",\"time_ns\":")
-            writer.appendNumber(time)
-        }
-        writer.append(",\"pid\":")
-        writer.appendNumber(Int64(key.process))
-        writer.append(",\"tid\":")
-        writer.appendNumber(Int64(key.thread))
-        writer.append(",\"comm\":")
-        writer.appendJSONString(key.comm)
-        for (type, value) in zip(style.valueTypes, values) {
-            writer.append(",")
-            writer.appendJSONString(type.unit == "nanoseconds" ? type.name + "_ns" : type.name)
-            writer.append(":")
-            writer.appendNumber(value)
-        }
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
-            writer.append(",")
-            writer.appendJSONString(label.key)
-            writer.append(":")
-            writer.appendJSONString(label.value)
-        }
-        if let waker = key.waker {
-            writer.append(",\"waker\":{\"pid\":")
-            writer.appendNumber(Int64(waker.process))
-            writer.append(",\"tid\":")
-            writer.appendNumber(Int64(waker.thread))
-            writer.append(",\"comm\":")
-            writer.appendJSONString(waker.comm)
-            writer.append(",")
-            writeJSON(frames(waker), to: writer)
-            writer.append("}")
-        }
-        if let notes = notes[key] {
-            // Not frames: nothing is known of them but their names.
-            writer.append(",\"proc_stack\":[")
-            for (index, note) in notes.enumerated() {
-                if index > 0 { writer.append(",") }
-                writer.appendJSONString(note)
-            }
-            writer.append("]")
-        }
-        writer.append(",")
-        writeJSON(frames(key), to: writer)
-        if key.userEnd.isKnown {
-            writer.append(",\"user_stack_end\":")
-            writer.appendJSONString(key.userEnd.name)
-            writer.append(",\"frame_pointers\":")
-            writer.append(key.userEnd.byFramePointer ? "true" : "false")
-        }
-        writer.append("}\n")
-    }
-
-    private func writeJSON(_ frames: [Frame], to writer: ByteWriter) {
-        writer.append("\"frames\":[")
-        for (index, frame) in frames.lazy.filter({ $0.kind != .marker }).enumerated() {
-            if index > 0 { writer.append(",") }
-            frame.writeJSON(to: writer)
-        }
-        writer.append("]")
     }
 
     /// The same for folded stacks, pictures and pprof.
@@ -473,7 +218,7 @@ final class StackReport {
     }
 
     private func writeFiles() throws {
-        if let path = options.flameGraph {
+        if let path = options.pictures.flameGraph {
             var graph = FlameGraph.Options()
             graph.title = style.title
             graph.palette = style.palette
@@ -483,7 +228,7 @@ final class StackReport {
                 path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
             }
         }
-        if let path = options.pprof {
+        if let path = options.pictures.pprof {
             // A function that wakes is not called by the one that waits: there the waker is a label.
             let profile = profile(wakers: false)
             try writeFile(path) { try profile.writePprof(to: $0, defaultValue: style.value) }

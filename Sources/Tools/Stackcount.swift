@@ -85,7 +85,9 @@ package struct Stackcount: TracingCommand {
 
     package func trace(_ session: Session) throws {
         let targets = try pattern.targets(Self.kinds, session)
-        let (object, unwinder) = try session.loadStacks("stackcount", stacks.walk, user: stacks.wantsUser) {
+        let (object, unwinder) = try session.loadStacks(
+            "stackcount", stacks.pictures.walk, user: stacks.wantsUser
+        ) {
             object, byTables in
             object.setConstant("stackcount_config", to: config)
             try object.resize("stacks", to: stackStorage)
@@ -109,13 +111,14 @@ package struct Stackcount: TracingCommand {
             interval: reports.interval.map { seconds in (seconds, { try counts.print() }) },
             record: { record in
                 guard record.byteCount >= MemoryLayout<process_event>.size else { return }
-                report.observe(Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
+                report.names.observe(
+                    Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))
             },
             detach: { probes.end() },
             atEnd: {
                 try counts.finish()
                 report.explainEnds(to: session)
-                session.explain(report.effort)
+                session.explain(report.names.effort)
             })
     }
 }
@@ -180,8 +183,13 @@ private final class StackCounts {
                 StackReport.Key(
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
+<<<<<<< HEAD
                     user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end),
                 [calls])
+=======
+                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
+                [count.pointee])
+>>>>>>> h-alloc
         }
     }
 }

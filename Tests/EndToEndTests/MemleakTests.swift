@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 /// A line of `memleak --json`.
-private struct LeakRow: Decodable {
+struct LeakRow: Decodable {
     struct Frame: Decodable {
         let function: String?
         let module: String?
@@ -47,7 +47,7 @@ func left(_ output: String, prefix: String) -> [String: [Int64]] {
 }
 
 /// The same by stacks that have such a function.
-private func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] {
+func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] {
     var found: [String: [Int64]] = [:]
     for stack in stacks {
         guard

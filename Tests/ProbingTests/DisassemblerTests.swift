@@ -5,7 +5,7 @@ import Testing
 @testable import Probing
 
 /// What objdump says of a library of this machine.
-private struct Disassembly {
+struct Disassembly {
     /// Addresses of instructions, and their bytes, by function.
     private(set) var functions:
         [(name: String, instructions: [(address: UInt64, bytes: [UInt8], text: String)])] = []

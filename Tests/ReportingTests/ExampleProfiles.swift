@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
 import Glibc
 import Reporting
+// SPDX-License-Identifier: Apache-2.0
+import TestSupport
 
 typealias Frame = Profile.Frame
 

@@ -1,60 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import CBPFPrograms
+import Glibc
 import Testing
 
 @testable import Tools
 
 @Suite struct MemleakOptionTests {
-    /// Each with the meaning that BCC's memleak, or libbpf-tools', gives it.
-    @Test func optionsOfBothPeers() throws {
-        let short = try Memleak.parse([
-            "-p", "12", "-t", "-o", "250", "-C", "-F", "-s", "7", "-T", "3", "-z", "16", "-Z", "64K", "-O",
-            "c",
-            "-S", "je_", "--sort", "count", "2", "9",
-        ])
-        #expect(short.process == IDList(ids: [12]))
-        #expect(short.traceCalls && short.combinedOnly && short.missingFree)
-        #expect(short.older == 250 && short.sampleRate == 7 && short.top == 3)
-        #expect(short.least == 16 && short.most == 65_536)
-        #expect(short.object == "c" && short.prefix == "je_" && short.sort == .count)
-        #expect(short.interval == 2 && short.count == 9)
-        let long = try Memleak.parse([
-            "--pid", "12", "--trace", "--show-allocs", "--older", "250", "--wa-missing-free", "--sample-rate",
-            "7", "--top", "3", "--min-size", "16", "--max-size", "64", "--obj", "c", "--symbols-prefix",
-            "je_",
-            "--stack-storage-size", "99", "--perf-max-stack-depth", "30", "--verbose",
-        ])
-        #expect(long.process == IDList(ids: [12]))
-        #expect(long.traceCalls && long.showBlocks && long.missingFree && long.common.verbose)
-        #expect(long.stackStorage == 99 && long.pictures.walk.maxFrames == 30)
-        let command = try Memleak.parse(["--command", "a 'b c' d\\ e", "--combined-only"])
-        #expect(command.words == ["a", "b c", "d e"])
-        #expect(try Memleak.parse(["--percpu"]).percpu && Memleak.parse(["-P"]).percpu)
-        #expect(try Memleak.parse([]).older == 500, "milliseconds")
-    }
-
-    @Test func tasksAreOfTheKernel() throws {
-        let parsed = try Memleak.parse([
-            "--comm", "sh", "--uid", "0", "--cgroup", "/a", "--container", "web", "--tid", "3",
-        ])
-        #expect(parsed.targets.comm == "sh" && parsed.targets.cgroup == "/a")
-        #expect(parsed.targets.container == "web" && parsed.targets.threads == IDList(ids: [3]))
-        #expect(parsed.user == 0)
-    }
-
-    @Test(arguments: ["--comm", "--uid", "--cgroup", "--container", "--tid"])
-    func tasksAreNotChosenInAProcess(option: String) {
-        for words in [["-p", "1"], ["-c", "ls"]] {
-            #expect(throws: (any Error).self) { try Memleak.parse([option, "1"] + words) }
-        }
-    }
-
+    /// As dash and bash split them.
     @Test(arguments: [
-        ["-p", "1,2"], ["-p", "1", "-c", "ls"], ["-s", "2", "--sample-bytes", "1K"], ["-P", "-p", "1"],
-        ["-a", "-C"], ["--growth", "--temporary", "-p", "1"], ["-z", "9", "-Z", "8"], ["-S", "je_"],
-        ["--temporary"], ["0"], ["1", "0"], ["-o", "-1"], ["-c", "'a"], ["--growth", "1", "2"],
+        ("a", ["a"]), ("a b", ["a", "b"]), ("  a \t b\n", ["a", "b"]), ("a 'b c' d", ["a", "b c", "d"]),
+        ("a \"b c\" d", ["a", "b c", "d"]), ("a b\\ c", ["a", "b c"]), ("a 'b\\ c'", ["a", "b\\ c"]),
+        ("a \"it's\"", ["a", "it's"]), ("a 'say \"x\"'", ["a", "say \"x\""]), ("a''b", ["ab"]),
+        ("a ''", ["a", ""]), ("a \"\" b", ["a", "", "b"]), ("a'b'\"c\"d", ["abcd"]),
+        ("a \\'b\\'", ["a", "'b'"]),
+        ("a \"b\\\"c\"", ["a", "b\"c"]), ("a \\\\", ["a", "\\"]), ("./a --b='c d'", ["./a", "--b=c d"]),
+        ("é 'ü ö'", ["é", "ü ö"]),
     ])
-    func whatMakesNoSense(words: [String]) {
-        #expect(throws: (any Error).self) { try Memleak.parse(words) }
+    func wordsOfACommand(text: String, words: [String]) throws {
+        #expect(try parseWords(text) == words)
+        #expect(try Memleak.parse(["-c", text]).words == words)
+    }
+
+    @Test(arguments: ["", "  ", "'a", "a \"b", "a\\", "''", "'' a"])
+    func whatIsNoCommand(text: String) {
+        let error = #expect(throws: ValidationError.self) { try parseWords(text) }
+        #expect(error?.message.contains("is no command") == true)
+    }
+
+    @Test func dollarsAndStarsAreLeftAlone() throws {
+        #expect(try parseWords("echo $HOME *.c `x` ~") == ["echo", "$HOME", "*.c", "`x`", "~"])
+    }
+
+    private static let distances: [UInt32] = withUnsafeBytes(of: SampleDistances.table) {
+        Array($0.bindMemory(to: UInt32.self))
+    }
+
+    @Test func distancesBetweenSamplesHaveTheirMean() {
+        let distances = Self.distances
+        #expect(distances.count == Int(SAMPLE_DISTANCES))
+        #expect(distances == distances.sorted())
+        let mean = distances.reduce(0) { $0 + Double($1) } / Double(distances.count) / 65_536
+        #expect(abs(mean - 1) < 1e-5)
+        // Of an exponential distribution the median is ln 2 of the mean, and the variance its square.
+        #expect(abs(Double(distances[distances.count / 2]) / 65_536 - 0.6931) < 0.002)
+        let squares = distances.reduce(0) { $0 + Double($1) * Double($1) } / Double(distances.count)
+        #expect(abs(squares / 65_536 / 65_536 - 2) < 0.02)
+    }
+
+    /// What the program does with them, over blocks of one size: so many are sampled that weights by the chance of a
+    /// block give back the whole.
+    @Test(arguments: [16, 200, 4096, 100_000])
+    func estimatesAreUnbiased(bytes: Int) {
+        var random = SeededGenerator(seed: UInt64(bytes))
+        let mean: UInt64 = 4096
+        var rest: Int64 = 0
+        var sampled = 0
+        let blocks = 400_000
+        for _ in 0..<blocks {
+            rest -= Int64(bytes)
+            guard rest < 0 else { continue }
+            sampled += 1
+            rest = Int64((mean * UInt64(Self.distances[random.below(Self.distances.count)])) >> 16)
+        }
+        let chance = 1 - exp(-Double(bytes) / Double(mean))
+        let estimate = Double(sampled) / chance
+        // Four standard errors of so many samples.
+        let error = 4 * (Double(sampled) * (1 - chance)).squareRoot() / chance + 0.002 * Double(blocks)
+        #expect(abs(estimate - Double(blocks)) < error, "\(estimate) of \(blocks)")
     }
 }

@@ -30,20 +30,21 @@ import Testing
     }
 }
 
-@Suite struct StackReportTests {
+@Suite struct StackNamesTests {
     @Test func theTracersOwnFramesAreFound() {
         let names: [String?] = [
-            "bpf_prog_0123456789abcdef_sched_switch", "bpf_trace_run4", "__traceiter_sched_switch", "__schedule",
+            "bpf_prog_0123456789abcdef_sched_switch", "bpf_trace_run4", "__traceiter_sched_switch",
+            "__schedule",
             "schedule",
         ]
-        #expect(StackReport.tracerFrames(names) == 3)
+        #expect(StackNames.tracerFrames(names) == 3)
         // A program whose name the kernel hides stands before frames that it does not.
-        #expect(StackReport.tracerFrames([nil, nil, "bpf_trace_run4", "__schedule"]) == 3)
-        #expect(StackReport.tracerFrames(["__schedule", "schedule", nil]) == 0)
+        #expect(StackNames.tracerFrames([nil, nil, "bpf_trace_run4", "__schedule"]) == 3)
+        #expect(StackNames.tracerFrames(["__schedule", "schedule", nil]) == 0)
         // The kernel's own functions that deal with programs.
-        #expect(StackReport.tracerFrames(["vzalloc", "bpf_prog_alloc", "bpf_prog_load", "__sys_bpf"]) == 0)
-        #expect(StackReport.tracerFrames(["kfree", "__bpf_prog_free"]) == 0)
-        #expect(StackReport.tracerFrames([]) == 0)
+        #expect(StackNames.tracerFrames(["vzalloc", "bpf_prog_alloc", "bpf_prog_load", "__sys_bpf"]) == 0)
+        #expect(StackNames.tracerFrames(["kfree", "__bpf_prog_free"]) == 0)
+        #expect(StackNames.tracerFrames([]) == 0)
     }
 
     @Test func samplesAreDecodedAndLyingOnesRefused() throws {

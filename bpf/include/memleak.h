@@ -27,7 +27,11 @@ struct sample_distances {
 	__u32 values[SAMPLE_DISTANCES];
 };
 
+/* Of live_block.since: some milliseconds; it lasts for 52 days. */
+#define LIVE_SINCE_SHIFT 20
+
 struct memleak_config {
+	__u64 began_ns; /* what live_block.since counts from */
 	__u64 least_bytes; /* smaller blocks are not looked at */
 	__u64 most_bytes; /* nor are larger ones */
 	__u64 sample_bytes; /* mean distance of samples in bytes; 0: no such sampling */
@@ -42,12 +46,11 @@ struct memleak_config {
 	__u8 reserved[2];
 };
 
-/* A block that is allocated and not freed. */
+/* A block that is allocated and not freed. There may be millions. */
 struct live_block {
 	__u64 bytes;
 	__u64 stack;
-	__u64 since_ns;
-	__u32 thread;
+	__u32 since; /* in 2^LIVE_SINCE_SHIFT nanoseconds */
 	__u32 generation;
 };
 

@@ -1,19 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import TestSupport
 
-/// The same numbers in every run (SplitMix64), so that a failure can be looked at again.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
-    }
-
+extension SeededGenerator {
     /// A character of any plane; controls and other troublemakers more often than chance has it.
     mutating func scalar() -> Unicode.Scalar {
         let troublesome: [ClosedRange<UInt32>] = [

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Reporting
+internal import Symbolization
+internal import Tracing
+
+/// Names frames, and keeps what that needs up to date while processes map files, execute programs and end: the
+/// symbolizer's picture of them, and the unwinders' tables.
+final class StackNames {
+    private let options: PictureOptions
+    let symbolizer: Symbolizer
+    private var lastLook: [Int32: UInt64] = [:]
+    private var feed: UnwinderFeed?
+    /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
+    private var watch: TaskWatch?
+    private var debugFiles: DebugFileServer?
+
+    init(_ options: PictureOptions) {
+        self.options = options
+        symbolizer = Symbolizer(
+            options: SymbolizerOptions(demangle: options.demangle),
+            lines: options.lines || options.inlines ? DWARFLines() : nil)
+    }
+
+    /// Follows what processes map from now on, where the kernel lets us, and tells unwinders.
+    ///
+    /// To be called before programs are attached: stacks are right from the first one on.
+    ///
+    /// - Parameter only: the processes that matter; nil for all.
+    func serve(_ unwinders: [StackUnwinder?], _ session: Session, only processes: Set<Int32>?) throws {
+        debugFiles = try options.debugFiles.server(session)
+        watch = try TaskWatch(session, feeding: symbolizer, only: processes)
+        let served = unwinders.compactMap { $0 }
+        guard !served.isEmpty else { return }
+        let feed = UnwinderFeed(served, symbolizer, only: processes)
+        self.feed = feed
+        watch?.afterReading = feed.flush
+        for process in session.livingProcesses { symbolizer.observe(process: process) }
+        feed.flush()
+        session.beforeFirstInstruction = { [self] in observeAnew($0) }
+    }
+
+    /// Call while a process lives, so that its frames can be named when it is gone.
+    func observe(_ process: Int32) {
+        defer { feed?.flush() }
+        watch?.catchUp()
+        if symbolizer.keep(process: process), watch != nil { return }
+        symbolizer.observe(process: process)
+    }
+
+    /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
+    /// address is (it may have executed another program, or loaded a library), or if its stack was cut for want of
+    /// that, and once a second.
+    /// - Returns: For `Key.program`.
+    func observe(
+        _ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false
+    ) -> UInt64? {
+        defer { feed?.flush() }
+        guard let watch else {
+            look(process, at: nanoseconds, running: address, isCut: isCut)
+            return nil
+        }
+        watch.catchUp(with: nanoseconds)
+        let program = symbolizer.program(of: process, at: nanoseconds)
+        if lastLook[process] == nil, !isCut, program != 0, let address,
+            symbolizer.knows(address, in: process, at: nanoseconds)
+        {
+            // All that a look would show is known: the next one is for code that it makes at run time.
+            lastLook[process] = nanoseconds
+            return program
+        }
+        look(process, at: nanoseconds, running: address, isCut: isCut)
+        return symbolizer.program(of: process, at: nanoseconds)
+    }
+
+    private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool) {
+        if let last = lastLook[process] {
+            let age = nanoseconds - min(nanoseconds, last)
+            let isKnown =
+                !isCut && (address.map { symbolizer.knows($0, in: process, at: nanoseconds) } ?? true)
+            guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
+        }
+        lastLook[process] = nanoseconds
+        symbolizer.observe(process: process)
+    }
+
+    /// Looks at a process, whatever is known of it.
+    func observeAnew(_ process: Int32) {
+        watch?.catchUp()
+        symbolizer.observe(process: process)
+        feed?.flush()
+    }
+
+    /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
+    private static let lookAgain: UInt64 = 1_000_000_000
+    private static let lookAtNew: UInt64 = 2_000_000
+
+    /// Takes in what has happened until now.
+    func catchUp() { watch?.catchUp() }
+
+    /// The same for the last time: once nothing is traced any more.
+    func finish() { watch?.finish() }
+
+    /// Uses debug files from elsewhere from now on, if they are wanted.
+    ///
+    /// - Returns: whether names may differ from those before.
+    func askForDebugFiles() -> Bool {
+        guard let debugFiles else { return false }
+        symbolizer.ask(debugFiles)
+        return true
+    }
+
+    /// Says what could not be had.
+    func concludeDebugFiles() { debugFiles?.conclude() }
+
+    // MARK: - Frames
+
+    /// Without what --no-lines and --no-inlines leave out.
+    func shown(_ frames: [Frame]) -> [Frame] {
+        let kept = options.inlines ? frames[...] : frames.suffix(1)
+        guard !options.lines else { return Array(kept) }
+        return kept.map { frame in
+            var frame = frame
+            frame.file = nil
+            frame.line = nil
+            return frame
+        }
+    }
+
+    func frames(kernel addresses: [UInt64]) -> [Frame] {
+        let named = addresses.enumerated().flatMap { index, address in
+            symbolizer.frames(kernel: address, isReturnAddress: index > 0)
+        }
+        return Array(named.dropFirst(Self.tracerFrames(named.map(\.function))))
+    }
+
+    /// How many frames at the leaf belong to the tracer itself.
+    static func tracerFrames(_ names: [String?]) -> Int {
+        let ours = [
+            "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_enter",
+            "__bpf_prog_exit", "__bpf_prog_run",
+        ]
+        let last = names.prefix(12).lastIndex { name in
+            name.map { name in isProgram(name) || ours.contains { name.hasPrefix($0) } } ?? false
+        }
+        return last.map { $0 + 1 } ?? 0
+    }
+
+    /// Whether it is a program's, bpf_prog_TAG_NAME with 16 digits (kernel/bpf/core.c, bpf_get_prog_name), and not one
+    /// of the kernel's own functions, such as bpf_prog_alloc.
+    private static func isProgram(_ name: String) -> Bool {
+        let prefix = "bpf_prog_"
+        guard name.hasPrefix(prefix) else { return false }
+        let tag = name.utf8.dropFirst(prefix.utf8.count).prefix { Character(UnicodeScalar($0)).isHexDigit }
+        return tag.count == 16
+    }
+
+    /// A user stack without what is no address at its end: where frame pointers lead nowhere they often lead to 0.
+    static func withoutEnd(_ addresses: ArraySlice<UInt64>) -> [UInt64] {
+        // The first page is never mapped (vm.mmap_min_addr).
+        Array(addresses[..<(addresses.lastIndex { $0 >= 4096 }.map { $0 + 1 } ?? addresses.startIndex)])
+    }
+
+    /// What naming the frames took, in one line.
+    var effort: String {
+        let counts = symbolizer.statistics
+        return "\(counts.lookups) addresses looked up, \(counts.misses) without a name; "
+            + "\(counts.filesOpened) files opened, \(counts.symbolsIndexed) symbols indexed, "
+            + "\(counts.bytesHeld) bytes held, \(counts.evictions) indexes given up"
+    }
+
+    /// What the unwinder holds.
+    func explainUnwinding(to session: Session) {
+        guard let unwinder = feed?.unwinders.first else { return }
+        let counts = unwinder.counts
+        session.explain(
+            "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
+                + "\(counts.nanoseconds / 1_000_000) ms")
+        if counts.filesLeftOut + counts.processesLeftOut > 0 {
+            session.say(
+                "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes found no room in the "
+                    + "unwinder's tables: their stacks follow frame pointers; trace fewer processes")
+        }
+    }
+}
