@@ -133,11 +133,22 @@ package struct Funclatency: TracingCommand {
             loaded,
             ready: {
                 session.say("timing \(targets.summary); Ctrl-C to end")
+                Self.explainSteps(targets, session)
                 probes.begin()
             },
             detach: { probes.end() })
         guard !common.dryRun else { return }
         try Self.explainRest(loaded, session)
+    }
+
+    /// Says which times are not to be believed.
+    private static func explainSteps(_ targets: ProbeTargets, _ session: Session) {
+        let stepped = targets.targets.count(where: \.isStepped)
+        guard stepped > 0 else { return }
+        session.say(
+            "\(stepped) of the \(targets.summary) begin with an instruction that the kernel steps through: their "
+                + "times include that, microseconds or, in some virtual machines, tens of them (-v names them)"
+        )
     }
 
     /// Says how many calls have no time.
@@ -253,8 +264,9 @@ let funclatencyDiscussion = """
         funclatency -F -i 1 'vfs_*'
 
     OVERHEAD: Two small programs run for each call, one at its entry and one at its return. For a user function that \
-    costs some microseconds a call, of which the time shown has about one: what is shorter cannot be told from \
-    nothing. docs/benchmarks.md has figures for probes.
+    costs about two microseconds a call, twice as much as to count it, and of these the time shown has about half a \
+    one, more for each call inside: what is shorter cannot be told from nothing. Where the kernel has to step through \
+    the instruction at the entry it is much more; it is said for how many functions that is so.
 
     LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
     exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program; and so \
