@@ -50,7 +50,8 @@ let package = Package(
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "ProbingTests", dependencies: ["Probing", "Symbolization"], swiftSettings: swiftSettings),
+            name: "ProbingTests", dependencies: ["Probing", "Symbolization", "TestSupport"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib"], swiftSettings: swiftSettings),
         // Measures tables, and hands them to scripts/check-unwind-tables.
