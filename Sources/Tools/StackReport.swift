@@ -5,8 +5,8 @@ internal import Symbolization
 
 /// Stacks with what was measured under each, and all the ways to write them down.
 final class StackReport {
-    private let options: StackOptions
-    private let style: Style
+    let options: StackOptions
+    let style: Style
     let symbolizer: Symbolizer
     private var entries: [Key: [UInt64]] = [:]
     private var lines: [Key: [Frame]] = [:]
@@ -145,7 +145,7 @@ final class StackReport {
             + "\(counts.bytesHeld) bytes held, \(counts.evictions) indexes given up"
     }
 
-    private func frames(_ key: Key) -> [Frame] {
+    func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
         let frames = frames(
             kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, program: key.program)
@@ -153,7 +153,7 @@ final class StackReport {
         return frames
     }
 
-    private func frames(_ waker: Waker) -> [Frame] {
+    func frames(_ waker: Waker) -> [Frame] {
         if let known = wakerLines[waker] { return known }
         let frames = frames(
             kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process, program: nil)
@@ -299,129 +299,6 @@ final class StackReport {
             }
         }
         try output.flush()
-    }
-
-    private func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        if let waker = key.waker {
-            writer.append("    waker:           ")
-            writer.appendEscaped("\(waker.comm) \(waker.thread)")
-            writer.append("\n")
-            writeLines(frames(waker).reversed(), to: writer)
-            writer.append("    --               --\n")
-        }
-        writeLines(frames(key), to: writer)
-        for note in notes[key] ?? [] {
-            writer.append("    ")
-            writer.appendEscaped(note)
-            writer.append("\n")
-        }
-        writer.append("    -                ")
-        writer.appendEscaped(key.comm)
-        writer.append(" (")
-        writer.appendNumber(Int64(style.showsThread ? key.thread : key.process))
-        writer.append(")")
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
-            writer.append(" ")
-            writer.appendEscaped("\(label.key)=\(label.value)")
-        }
-        writer.append("\n        ")
-        writer.appendNumber(values[style.value] / style.divisor)
-        writer.append("\n\n")
-    }
-
-    /// One frame a line, with -d a delimiter where the kernel was entered.
-    private func writeLines(_ frames: [Frame], to writer: ByteWriter) {
-        for (index, frame) in frames.enumerated() {
-            if options.delimited, index > 0, (frame.kind == .kernel) != (frames[index - 1].kind == .kernel) {
-                writer.append("    --\n")
-            }
-            writer.append("    ")
-            writeFrame(frame, to: writer)
-            writer.append("\n")
-        }
-    }
-
-    private func writeFrame(_ frame: Frame, to writer: ByteWriter) {
-        if style.addresses, frame.kind != .marker {
-            writer.append("0x")
-            writer.appendNumber(frame.address, radix: 16, minimumDigits: 16)
-            writer.append(" ")
-        }
-        let isCode = frame.kind != .marker
-        writer.appendEscaped(
-            frame.text(offset: style.offsets && isCode, module: style.offsets && isCode))
-        if frame.isInlined { writer.append(" (inlined)") }
-        guard let file = frame.file else { return }
-        writer.append(" ")
-        writer.appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
-        if let line = frame.line {
-            writer.append(":")
-            writer.appendNumber(Int64(line))
-        }
-    }
-
-    private func writeJSON(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        writer.append("{\"type\":\"stack\"")
-        if let time {
-            writer.append(",\"time_ns\":")
-            writer.appendNumber(time)
-        }
-        writer.append(",\"pid\":")
-        writer.appendNumber(Int64(key.process))
-        writer.append(",\"tid\":")
-        writer.appendNumber(Int64(key.thread))
-        writer.append(",\"comm\":")
-        writer.appendJSONString(key.comm)
-        for (type, value) in zip(style.valueTypes, values) {
-            writer.append(",")
-            writer.appendJSONString(type.unit == "nanoseconds" ? type.name + "_ns" : type.name)
-            writer.append(":")
-            writer.appendNumber(value)
-        }
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
-            writer.append(",")
-            writer.appendJSONString(label.key)
-            writer.append(":")
-            writer.appendJSONString(label.value)
-        }
-        if let waker = key.waker {
-            writer.append(",\"waker\":{\"pid\":")
-            writer.appendNumber(Int64(waker.process))
-            writer.append(",\"tid\":")
-            writer.appendNumber(Int64(waker.thread))
-            writer.append(",\"comm\":")
-            writer.appendJSONString(waker.comm)
-            writer.append(",")
-            writeJSON(frames(waker), to: writer)
-            writer.append("}")
-        }
-        if let notes = notes[key] {
-            // Not frames: nothing is known of them but their names.
-            writer.append(",\"proc_stack\":[")
-            for (index, note) in notes.enumerated() {
-                if index > 0 { writer.append(",") }
-                writer.appendJSONString(note)
-            }
-            writer.append("]")
-        }
-        writer.append(",")
-        writeJSON(frames(key), to: writer)
-        if key.userEnd.isKnown {
-            writer.append(",\"user_stack_end\":")
-            writer.appendJSONString(key.userEnd.name)
-            writer.append(",\"frame_pointers\":")
-            writer.append(key.userEnd.byFramePointer ? "true" : "false")
-        }
-        writer.append("}\n")
-    }
-
-    private func writeJSON(_ frames: [Frame], to writer: ByteWriter) {
-        writer.append("\"frames\":[")
-        for (index, frame) in frames.lazy.filter({ $0.kind != .marker }).enumerated() {
-            if index > 0 { writer.append(",") }
-            frame.writeJSON(to: writer)
-        }
-        writer.append("]")
     }
 
     /// The same for folded stacks, pictures and pprof.
