@@ -269,11 +269,12 @@ let funclatencyDiscussion = """
     the instruction at the entry it is much more; it is said for how many functions that is so.
 
     LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
-    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program; and so \
-    it is with programs that switch stacks by themselves, as Go's do. Time functions that throw nothing. The kernel \
-    follows at most 64 calls of user functions inside each other. Functions that the compiler has inlined, and those \
-    that are chosen as a library is loaded (such as memcpy), have no calls to time. On some kernels the returns of a \
-    kernel function that many threads are in at once are not all told: those calls never return, for us.
+    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program: time \
+    functions that throw nothing. So it is with programs that switch stacks by themselves; those in Go are refused, and \
+    of other files setjmp and its like are left out. The kernel follows at most 64 calls of user functions inside each \
+    other. Functions that the compiler has inlined, and those that are chosen as a library is loaded (such as memcpy), \
+    have no calls to time. On some kernels the returns of a kernel function that many threads are in at once are not \
+    all told: those calls never return, for us.
 
     COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
     nested calls right; here it is a limit.

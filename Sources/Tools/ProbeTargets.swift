@@ -96,6 +96,11 @@ struct ProbeTargets {
     }
 
     private mutating func leaveOutUntimed(_ session: Session) throws {
+        if let file, file.elf.section(named: ".gopclntab") != nil {
+            throw CommandFailure(
+                "'\(escaped(file.path))' has code in Go, which moves its stacks and would die of a timed return: "
+                    + "funccount can count its calls")
+        }
         let names = targets.filter(UntimedFunctions.contains).map { escaped($0.name) }.joined(separator: ", ")
         targets.removeAll(where: UntimedFunctions.contains)
         guard !names.isEmpty else { return }
