@@ -53,7 +53,7 @@ let package = Package(
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
         .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "ProbingTests", dependencies: ["Probing", "Processes", "Symbolization"],
+            name: "ProbingTests", dependencies: ["Probing", "Processes", "Symbolization", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "CZlib", "TestSupport"],

@@ -13,6 +13,8 @@ package struct StaticProbe: Equatable, Sendable {
     package let arguments: String
 
     private static let mostNoteBytes = 1 << 24
+    /// Files have a handful; each probe looks through all.
+    private static let mostSegments = 64
 
     /// The probes of a file, in its order.
     ///
@@ -23,6 +25,7 @@ package struct StaticProbe: Equatable, Sendable {
             let notes = elf.contents(of: section, limit: mostNoteBytes)
         else { return [] }
         let base = elf.section(named: ".stapsdt.base")?.address
+        let segments = elf.segments.filter(\.isLoaded).prefix(mostSegments)
         var found: [StaticProbe] = []
         var position = 0
         while position <= notes.count - 12 {
@@ -32,7 +35,7 @@ package struct StaticProbe: Equatable, Sendable {
             let start = position + 12 + (nameSize + 3) & ~3
             guard start <= notes.count, size <= notes.count - start else { break }
             if type == 3, nameSize == 8, notes[(position + 12)...].starts(with: "stapsdt\0".utf8),
-                let probe = StaticProbe(notes[start..<start + size], elf, base: base)
+                let probe = StaticProbe(notes[start..<start + size], segments, base: base)
             {
                 found.append(probe)
             }
@@ -41,7 +44,7 @@ package struct StaticProbe: Equatable, Sendable {
         return found
     }
 
-    private init?(_ note: ArraySlice<UInt8>, _ elf: ELFFile, base: UInt64?) {
+    private init?(_ note: ArraySlice<UInt8>, _ segments: ArraySlice<ELFFile.Segment>, base: UInt64?) {
         guard note.count > 24 else { return nil }
         let bytes = Array(note)
         let linked = Self.number64(bytes, 8)
@@ -52,7 +55,6 @@ package struct StaticProbe: Equatable, Sendable {
         provider = String(decoding: texts[0], as: UTF8.self)
         name = String(decoding: texts[1], as: UTF8.self)
         arguments = String(decoding: texts[2], as: UTF8.self)
-        let segments = elf.segments.filter(\.isLoaded)
         func offset(_ address: UInt64) -> UInt64? {
             segments.first { address >= $0.address && address - $0.address < $0.fileSize }
                 .map { $0.offset &+ (address - $0.address) }

@@ -19,22 +19,18 @@ struct ExecColumns {
         var columns: [Column<ExecEvent>] = []
         if display.time { columns.append(task.time) }
         if display.timestamp { columns.append(task.elapsed(since: start)) }
-        if display.userColumn { columns.append(task.user) }
+        if display.task.user { columns.append(task.user) }
         columns += [comm, task.process, task.parent, result]
-        if display.cgroup { columns.append(task.cgroup) }
-        if display.container { columns.append(task.container) }
-        return columns + [commandLine]
+        return columns + task.places(display.task) + [commandLine]
     }
 
     var fields: [Column<ExecEvent>] {
-        var columns = [
+        let columns = [
             task.time, task.user, task.parent, parentComm, task.process, task.thread, comm, age, error,
             errorName,
             task.cgroupID,
         ]
-        if display.cgroup { columns.append(task.cgroup) }
-        if display.container { columns.append(task.container) }
-        return columns + [path, script, arguments]
+        return columns + task.places(display.task) + [path, script, arguments]
     }
 
     private var comm: Column<ExecEvent> {

@@ -6,7 +6,7 @@ internal import Reporting
 internal import Tracing
 
 /// Which programs are started.
-package struct Execsnoop: TracingCommand {
+package struct Execsnoop: ProcessCommand {
     package static let configuration = CommandConfiguration(
         commandName: "execsnoop",
         abstract: "Show which programs are started, with their arguments, and by whom.",
@@ -20,17 +20,10 @@ package struct Execsnoop: TracingCommand {
 
     package init() {}
 
-    package var user: UInt32? { userOption.user }
-
-    package var targets: TargetOptions {
-        get { TargetOptions(longTargets) }
-        set { longTargets = LongTargetOptions(newValue) }
-    }
-
     package func trace(_ session: Session) throws {
         let object = try session.open("execsnoop")
         var config = execsnoop_config()
-        config.cgroup = display.cgroup || display.container || common.json ? 1 : 0
+        config.cgroup = display.task.needsCgroup(common) ? 1 : 0
         object.setConstant("execsnoop_config", to: config)
         if !selection.failedToo {
             for program in ["syscall_return", "syscall_return_raw"] { object.disable(program) }
@@ -106,9 +99,6 @@ package struct ExecDisplay: ParsableArguments {
     @Flag(name: [.customShort("t"), .customLong("timestamp")], help: "Show the seconds since the start.")
     package var timestamp = false
 
-    @Flag(name: [.customShort("U"), .customLong("print-uid")], help: "Show the user's ID.")
-    package var userColumn = false
-
     @Flag(name: [.customShort("q"), .customLong("quote")], help: "Put each argument in quotation marks.")
     package var quote = false
 
@@ -118,11 +108,7 @@ package struct ExecDisplay: ParsableArguments {
         transform: parseCount)
     package var maxArguments: Int?
 
-    @Flag(name: .customLong("print-cgroup"), help: "Show the path of the process's cgroup (v2).")
-    package var cgroup = false
-
-    @Flag(name: .customLong("print-container"), help: "Show the name of the process's container.")
-    package var container = false
+    @OptionGroup package var task: TaskDisplay
 
     package init() {}
 }

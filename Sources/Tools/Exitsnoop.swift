@@ -6,7 +6,7 @@ internal import Reporting
 internal import Tracing
 
 /// Which processes end, and how.
-package struct Exitsnoop: TracingCommand {
+package struct Exitsnoop: ProcessCommand {
     package static let configuration = CommandConfiguration(
         commandName: "exitsnoop",
         abstract: "Show which processes end, how old they were, and with which code or signal.",
@@ -30,19 +30,12 @@ package struct Exitsnoop: TracingCommand {
 
     package init() {}
 
-    package var user: UInt32? { userOption.user }
-
-    package var targets: TargetOptions {
-        get { TargetOptions(longTargets) }
-        set { longTargets = LongTargetOptions(newValue) }
-    }
-
     package func trace(_ session: Session) throws {
         let object = try session.open("exitsnoop")
         var config = exitsnoop_config()
         config.threads = perThread ? 1 : 0
         config.failed_only = failedOnly ? 1 : 0
-        config.cgroup = display.cgroup || display.container || common.json ? 1 : 0
+        config.cgroup = display.task.needsCgroup(common) ? 1 : 0
         object.setConstant("exitsnoop_config", to: config)
         // It would run first and forget the process whose end is to be shown: task_ended does its work.
         object.disable("follow_exit")
@@ -73,14 +66,7 @@ package struct ExitDisplay: ParsableArguments {
         help: ArgumentHelp("Put this text in front of each line.", valueName: "text"))
     package var label: String?
 
-    @Flag(name: [.customShort("U"), .customLong("print-uid")], help: "Show the user's ID.")
-    package var userColumn = false
-
-    @Flag(name: .customLong("print-cgroup"), help: "Show the path of the process's cgroup (v2).")
-    package var cgroup = false
-
-    @Flag(name: .customLong("print-container"), help: "Show the name of the process's container.")
-    package var container = false
+    @OptionGroup package var task: TaskDisplay
 
     package init() {}
 }
@@ -137,11 +123,9 @@ struct ExitColumns {
         var columns: [Column<ExitEvent>] = []
         if display.timestamp || display.utc { columns.append(time) }
         if let label { columns.append(label) }
-        if display.userColumn { columns.append(task.user) }
+        if display.task.user { columns.append(task.user) }
         columns += [comm, task.process, task.parent, task.thread, age]
-        if display.cgroup { columns.append(task.cgroup) }
-        if display.container { columns.append(task.container) }
-        return columns + [outcome]
+        return columns + task.places(display.task) + [outcome]
     }
 
     var fields: [Column<ExitEvent>] {
@@ -150,9 +134,7 @@ struct ExitColumns {
             task.cgroupID,
         ]
         if let label { columns.insert(label, at: 0) }
-        if display.cgroup { columns.append(task.cgroup) }
-        if display.container { columns.append(task.container) }
-        return columns
+        return columns + task.places(display.task)
     }
 
     private var time: Column<ExitEvent> {

@@ -25,6 +25,12 @@ package struct Filetop: TracingCommand {
         help: "Also what is no regular file: sockets, pipes, devices.")
     package var allFiles = false
 
+    @Option(
+        name: .customLong("max-files"), parsing: .unconditional,
+        help: ArgumentHelp("How many files, of each process, can be counted (65536).", valueName: "count"),
+        transform: parseFileCount)
+    package var maxFiles: UInt32 = 65_536
+
     @OptionGroup(title: "What is shown") package var display: FileDisplay
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
@@ -42,11 +48,13 @@ package struct Filetop: TracingCommand {
         if config.launched == 0 { object.disable("program_started") }
         object.setConstant("filetop_config", to: config)
         object.setConstant("file_calls", to: FileCalls.table)
+        try object.resize("totals", to: maxFiles)
         let loaded = try session.load(object)
         let report = FileReport(session, display, count: count)
         let isOneReport = interval == nil && (common.duration != nil || session.launchedProcess != nil)
         try session.run(
-            loaded, of: "files and their names",
+            loaded, of: "names of files",
+            lostTotals: "reads and writes are in no row: too many files; use a larger --max-files",
             ready: { session.say("tracing reads and writes; Ctrl-C to end") },
             interval: isOneReport ? nil : (interval ?? 1, { try report.print(loaded) }),
             record: { record in
@@ -85,6 +93,13 @@ package struct FileDisplay: ParsableArguments {
     package var bytes = false
 
     package init() {}
+}
+
+private func parseFileCount(_ text: String) throws -> UInt32 {
+    guard let count = UInt32(text), count > 0, count <= 1 << 22 else {
+        throw ValidationError("'\(escaped(text))' is no number of files: give 1 to \(1 << 22).")
+    }
+    return count
 }
 
 private func parseOrder(_ text: String) throws -> FileDisplay.Order {

@@ -133,11 +133,22 @@ package struct Funclatency: TracingCommand {
             loaded,
             ready: {
                 session.say("timing \(targets.summary); Ctrl-C to end")
+                Self.explainSteps(targets, session)
                 probes.begin()
             },
             detach: { probes.end() })
         guard !common.dryRun else { return }
         try Self.explainRest(loaded, session)
+    }
+
+    /// Says which times are not to be believed.
+    private static func explainSteps(_ targets: ProbeTargets, _ session: Session) {
+        let stepped = targets.targets.count(where: \.isStepped)
+        guard stepped > 0 else { return }
+        session.say(
+            "\(stepped) of the \(targets.summary) begin with an instruction that the kernel steps through: their "
+                + "times include that, microseconds or, in some virtual machines, tens of them (-v names them)"
+        )
     }
 
     /// Says how many calls have no time.
@@ -253,15 +264,17 @@ let funclatencyDiscussion = """
         funclatency -F -i 1 'vfs_*'
 
     OVERHEAD: Two small programs run for each call, one at its entry and one at its return. For a user function that \
-    costs some microseconds a call, of which the time shown has about one: what is shorter cannot be told from \
-    nothing. docs/benchmarks.md has figures for probes.
+    costs about two microseconds a call, twice as much as to count it, and of these the time shown has about half a \
+    one, more for each call inside: what is shorter cannot be told from nothing. Where the kernel has to step through \
+    the instruction at the entry it is much more; it is said for how many functions that is so.
 
     LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
-    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program; and so \
-    it is with programs that switch stacks by themselves, as Go's do. Time functions that throw nothing. The kernel \
-    follows at most 64 calls of user functions inside each other. Functions that the compiler has inlined, and those \
-    that are chosen as a library is loaded (such as memcpy), have no calls to time. On some kernels the returns of a \
-    kernel function that many threads are in at once are not all told: those calls never return, for us.
+    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program: time \
+    functions that throw nothing. So it is with programs that switch stacks by themselves; those in Go are refused, and \
+    of other files setjmp and its like are left out. The kernel follows at most 64 calls of user functions inside each \
+    other. Functions that the compiler has inlined, and those that are chosen as a library is loaded (such as memcpy), \
+    have no calls to time. On some kernels the returns of a kernel function that many threads are in at once are not \
+    all told: those calls never return, for us.
 
     COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
     nested calls right; here it is a limit.

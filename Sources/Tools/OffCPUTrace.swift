@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CBPFPrograms
+internal import CSupport
 internal import Glibc
 internal import Processes
 internal import Reporting

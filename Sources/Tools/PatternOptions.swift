@@ -37,7 +37,7 @@ package struct PatternOptions: ParsableArguments {
     func targets(_ kinds: Set<ProbeKind>, _ session: Session, returns: Bool = false) throws -> ProbeTargets? {
         try parsed().map {
             try ProbeTargets(
-                $0, process: session.onlyProcess, kinds: kinds, linksEach: returns ? 2 : 1, session)
+                $0, process: session.onlyProcess, kinds: kinds, returns: returns, session)
         }
     }
 }

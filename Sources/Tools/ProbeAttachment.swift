@@ -94,7 +94,7 @@ extension ProbeTargets {
             }
         }
         try attachToSystemCalls(programs, object, &links)
-        if let file { try attach(programs, object, points, file.file.descriptor, &links) }
+        if let file { refused += try attach(programs, object, points[...], file.file.descriptor, &links) }
         refused += try attach(programs, object, kernelFunctions, &links)
         guard refused < targets.count else {
             throw CommandFailure("the kernel lets none of the \(summary) be traced")
@@ -166,21 +166,39 @@ extension ProbeTargets {
         }
     }
 
+    /// The same for places of a file. (The kernel refuses instructions that it cannot step through, such as those
+    /// with a lock prefix.)
     private func attach(
-        _ programs: ProbePrograms, _ object: LoadedObject, _ points: [UserProbePoint], _ file: Int32,
-        _ links: inout Links
-    ) throws {
-        guard Feature.userProbesInOne.isThere else {
-            for point in points {
+        _ programs: ProbePrograms, _ object: LoadedObject, _ points: ArraySlice<UserProbePoint>,
+        _ file: Int32, _ links: inout Links
+    ) throws -> Int {
+        do {
+            if Feature.userProbesInOne.isThere {
+                try object.attach(
+                    programs.userFunctions, .many, at: programs.moment, toFile: file, Array(points),
+                    process: process, adding: &links)
+            } else if let point = points.first, points.count == 1 {
                 try object.attachCopy(
                     of: programs.function, number: programs.number(point.cookie),
                     to: .userCode(file: file, point, programs.moment, process: process), &links)
+            } else {
+                return try attachHalves(programs, object, points, file, &links)
             }
-            return
+            return 0
+        } catch let error as BPFError where ![EPERM, ENOMEM, EMFILE].contains(error.code) {
+            guard points.count > 1 else { return 1 }
+            return try attachHalves(programs, object, points, file, &links)
         }
-        try object.attach(
-            programs.userFunctions, .many, at: programs.moment, toFile: file, points, process: process,
-            adding: &links)
+    }
+
+    private func attachHalves(
+        _ programs: ProbePrograms, _ object: LoadedObject, _ points: ArraySlice<UserProbePoint>,
+        _ file: Int32, _ links: inout Links
+    ) throws -> Int {
+        guard points.count > 1 else { return 0 }
+        let middle = points.startIndex + points.count / 2
+        let first = try attach(programs, object, points[..<middle], file, &links)
+        return first + (try attach(programs, object, points[middle...], file, &links))
     }
 }
 

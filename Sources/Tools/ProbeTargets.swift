@@ -16,6 +16,8 @@ struct ProbeTargets {
         let scope: String?
         let name: String
         let place: Place
+        /// Whether the kernel steps through the instruction there, which takes another trap.
+        var isStepped = false
 
         /// Whether this kernel needs a perf event for this target alone.
         fileprivate var takesAnEvent: Bool {
@@ -52,10 +54,10 @@ struct ProbeTargets {
     /// - Parameters:
     ///   - process: the only one that is traced, as far as is known now.
     ///   - kinds: those that the caller can trace.
-    ///   - linksEach: how many times the caller attaches to each.
+    ///   - returns: whether the caller looks at returns, too.
     /// - Throws: `CommandFailure` if that is nothing, or cannot be traced here.
     init(
-        _ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, linksEach: Int = 1,
+        _ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, returns: Bool = false,
         _ session: Session
     ) throws {
         self.process = process
@@ -80,16 +82,32 @@ struct ProbeTargets {
         if targets.isEmpty, wanted.contains(.kprobe), pattern.scope == nil {
             targets = try Self.kernelFunctions(pattern)
         }
+        if returns { try leaveOutUntimed(session) }
         guard !targets.isEmpty else {
             throw CommandFailure(
                 "nothing here matches '\(escaped(pattern.text))': apus probes lists what can be traced")
         }
-        let most = Self.mostLinks / linksEach
+        let most = Self.mostLinks / (returns ? 2 : 1)
         guard targets.count(where: \.takesAnEvent) <= most else {
             throw CommandFailure(
                 "'\(escaped(pattern.text))' matches \(summary), of which at most \(most) can be traced at "
                     + "once: narrow it down")
         }
+    }
+
+    private mutating func leaveOutUntimed(_ session: Session) throws {
+        if let file, file.elf.section(named: ".gopclntab") != nil {
+            throw CommandFailure(
+                "'\(escaped(file.path))' has code in Go, which moves its stacks and would die of a timed return: "
+                    + "funccount can count its calls")
+        }
+        let names = targets.filter(UntimedFunctions.contains).map { escaped($0.name) }.joined(separator: ", ")
+        targets.removeAll(where: UntimedFunctions.contains)
+        guard !names.isEmpty else { return }
+        guard !targets.isEmpty else {
+            throw CommandFailure("\(names) cannot be timed: programs would die of it; funccount can count it")
+        }
+        session.say("left out, because programs would die of it: \(names)")
     }
 
     private static func noFile(_ scope: String, isOnlyUser: Bool) -> CommandFailure {
@@ -178,12 +196,14 @@ struct ProbeTargets {
             session.explain(
                 "\(escaped(file.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
                     + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")
+                    + (function.isEmulated ? "" : ", where the kernel steps through an instruction")
                     + (function.aliases.isEmpty
                         ? ""
                         : ", also known as \(function.aliases.map { escaped($0) }.joined(separator: ", "))"))
             return Target(
                 kind: .uprobe, scope: file.path, name: function.name,
-                place: .userCode([UserProbePoint(offset: function.offset + UInt64(function.distance))]))
+                place: .userCode([UserProbePoint(offset: function.offset + UInt64(function.distance))]),
+                isStepped: !function.isEmulated)
         }
     }
 

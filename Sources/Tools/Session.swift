@@ -92,6 +92,8 @@ package final class Session {
         let object: LoadedObject
         /// The events, in the plural, for messages about losses.
         let what: String
+        /// What is said, behind their number, of counts that found no room.
+        var lostTotals: String?
         /// Called with each record of the object's ring.
         var record: (RawSpan) throws -> Void = { _ in }
     }
@@ -100,15 +102,17 @@ package final class Session {
     ///
     /// - Parameters:
     ///   - what: the events, in the plural, for messages about losses.
+    ///   - lostTotals: what is said, behind their number, of counts that found no room.
     ///   - record: called with each record of the object's ring.
     func run(
-        _ object: LoadedObject, of what: String, ready: () throws -> Void,
+        _ object: LoadedObject, of what: String, lostTotals: String? = nil, ready: () throws -> Void,
         interval: (seconds: Double, report: () throws -> Void)? = nil,
         record: @escaping (RawSpan) throws -> Void = { _ in },
         afterRound: @escaping () throws -> Void = {}, detach: () -> Void = {}, atEnd: () throws -> Void = {}
     ) throws {
         try run(
-            [Source(object: object, what: what, record: record)], ready: ready, interval: interval,
+            [Source(object: object, what: what, lostTotals: lostTotals, record: record)], ready: ready,
+            interval: interval,
             afterRound: afterRound, detach: detach, atEnd: atEnd)
     }
 
@@ -139,7 +143,7 @@ package final class Session {
         for ring in rings { try loop.attach(ring) }
         // The command to run has been forked by now and keeps its own priority.
         apus_read_before_others()
-        var losses = sources.map { LossReport(what: $0.what, say: say) }
+        var losses = sources.map { LossReport(what: $0.what, totals: $0.lostTotals, say: say) }
         loop.afterRound = { [output] in
             if let failure { throw failure }
             try output.flush()
@@ -227,12 +231,14 @@ extension Losses {
 /// Says on stderr what was lost: as it happens, but no more than once a second, and in total at the end.
 struct LossReport {
     let what: String
+    private let totals: String
     let say: (String) -> Void
     private var said = Losses()
     private var lastTime = 0
 
-    init(what: String, say: @escaping (String) -> Void) {
+    init(what: String, totals: String? = nil, say: @escaping (String) -> Void) {
         self.what = what
+        self.totals = totals ?? "\(what) lost because there were too many different ones"
         self.say = say
     }
 
@@ -259,7 +265,7 @@ struct LossReport {
                     + "use a larger --stack-storage-size")
         }
         if losses.totals > 0 {
-            say("\(losses.totals) \(what) lost because there were too many different ones")
+            say("\(losses.totals) \(totals)")
         }
         if losses.keys > 0 {
             say(

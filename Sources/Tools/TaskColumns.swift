@@ -72,6 +72,13 @@ struct TaskColumns<Row: TaskRow> {
     }
 }
 
+extension TaskColumns {
+    /// Where the process belongs, as far as that is to be shown.
+    func places(_ display: TaskDisplay) -> [Column<Row>] {
+        (display.cgroup ? [cgroup] : []) + (display.container ? [container] : [])
+    }
+}
+
 extension ByteWriter {
     /// Seconds with 2 or 3 decimals, cut and not rounded: nobody is older than they are.
     func appendSeconds(_ nanoseconds: UInt64, decimals: Int) {

@@ -39,6 +39,18 @@ extension EndToEnd {
             #expect(found.others == ["\(4493 - 500) \(5100 + 3333 + 20)"])
         }
 
+        @Test func whatFindsNoRoomIsSaidWithTheRemedy() throws {
+            let folder = try TemporaryFolder()
+            let result = try Finished([
+                Harness.apus, "filetop", "--json", "-a", "--max-files", "2", "--",
+                try Harness.program("transfers"), folder.path,
+            ])
+            #expect(result.end == .exited(0))
+            #expect(try JSONLines(result.text).rows.count == 2)
+            let said = result.errors.split(separator: "\n").filter { $0.contains("no row") }
+            #expect(said.count == 1 && said.allSatisfy { $0.contains("--max-files") }, "\(result.errors)")
+        }
+
         @Test func ddInAnotherDirectory() throws {
             let folder = try TemporaryFolder()
             let found = try JSONLines.of([

@@ -42,6 +42,21 @@ extension EndToEnd {
             #expect(try counts(["t:sched:sched_process_for*", "--", program]) == raw)
         }
 
+        @Test func allTracepointsAtOnce() throws {
+            let program = try Harness.program("calls")
+            let result = try Finished([Harness.apus, "funccount", "--json", "t:*:*", "--", program])
+            try #require(result.end == .exited(0), "\(result.errors)")
+            let rows = try JSONLines(result.text).rows
+            func count(_ name: String) -> Int { rows.first { $0.text("name") == name }?.number("count") ?? 0 }
+            #expect(count("sched_process_fork") == 1)
+            let native = count("sys_enter_getppid")
+            #expect(native == 1000 || native == 1011)
+            #expect(count("sys_exit_getppid") == native)
+            // Those of single calls are made out of these.
+            let single = rows.filter { $0.text("name").hasPrefix("sys_enter_") }.map { $0.number("count") }
+            #expect(single.reduce(0, +) <= count("sys_enter"))
+        }
+
         @Test func regularExpressionsAndIntervals() throws {
             let program = try Harness.program("functions")
             let found = try counts(["-r", "\(program):^(often|seldom)_", "--", program])

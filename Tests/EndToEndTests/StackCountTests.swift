@@ -34,6 +34,27 @@ extension EndToEnd {
             #expect(stack.contains("kernel_clone") || stack.contains("_do_fork"), "\(stack)")
         }
 
+        @Test func intervalsAddUpAndPicturesAreOfTheWholeRun() throws {
+            let program = try Harness.program("functions")
+            let folder = try TemporaryFolder()
+            let picture = folder.path("calls.svg")
+            let rows = try JSONLines.of([
+                "stackcount", "--json", "-i", "0.01", "--flamegraph", picture, "-U",
+                "\(program):sleeps_a_while", "--", program,
+            ]).rows
+            #expect(rows.count > 1)
+            #expect(rows.map { $0.number("calls") }.reduce(0, +) == 3)
+            #expect(Set(rows.map { $0.number("time_ns") }).count == rows.count)
+            #expect(try String(contentsOfFile: picture, encoding: .utf8).contains("sleeps_a_while"))
+        }
+
+        @Test func stacksOfSingleSystemCalls() throws {
+            let program = try Harness.program("calls")
+            let found = try folded(["-U", "t:syscalls:sys_enter_getppid", "--", program])
+            let calls = found.values.reduce(0, +)
+            #expect(calls == 1000 || calls == 1011, "\(found)")
+        }
+
         @Test func nothingToCountIsAnError() throws {
             let result = try Finished([Harness.apus, "stackcount"])
             #expect(result.end == .exited(64))

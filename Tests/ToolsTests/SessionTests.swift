@@ -74,6 +74,20 @@ import Testing
             ])
     }
 
+    @Test func countsWithoutRoomHaveASentenceOfTheirOwn() {
+        report().finish(Losses(totals: 6))
+        #expect(messages.all == ["6 opens lost because there were too many different ones"])
+        let other = LossReport(what: "names", totals: "reads are in no row") { [messages] in
+            messages.all.append($0)
+        }
+        other.finish(Losses(records: 1, totals: 2))
+        #expect(
+            messages.all.suffix(2) == [
+                "1 names lost because the buffer was full: use a larger --buffer-size",
+                "2 reads are in no row",
+            ])
+    }
+
     @Test func theEndRepeatsTheTotalOfWhatWasSaidBefore() {
         var report = report()
         report.update(Losses(records: 5))
