@@ -58,22 +58,11 @@ NOINLINE static long down(long frames, long count, long (*last)(long))
 	return result;
 }
 
-NOINLINE static void turn(long way, int depth);
-
-NOINLINE static void left(long way, int depth)
-{
-	turn(way, depth);
-	work++;
-}
-
-NOINLINE static void right(long way, int depth)
-{
-	turn(way, depth);
-	work += 2;
-}
+NOINLINE static void left(long way, int depth);
+NOINLINE static void right(long way, int depth);
 
 /* Each bit of `way` is a function on the stack. */
-NOINLINE static void turn(long way, int depth)
+static inline void turn(long way, int depth)
 {
 	void *volatile block;
 
@@ -84,7 +73,18 @@ NOINLINE static void turn(long way, int depth)
 	else
 		right(way >> 1, depth - 1);
 	(void)block;
-	work++;
+}
+
+NOINLINE static void left(long way, int depth)
+{
+	turn(way, depth);
+	work++; /* no tail call */
+}
+
+NOINLINE static void right(long way, int depth)
+{
+	turn(way, depth);
+	work += 2;
 }
 
 static void wait_for_line(void)

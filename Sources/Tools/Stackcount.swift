@@ -184,7 +184,7 @@ private final class StackCounts {
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
 <<<<<<< HEAD
-                    user: StackReport.withoutEnd(user.addresses[...]), userEnd: user.end),
+                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
                 [calls])
 =======
                     user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
