@@ -183,13 +183,8 @@ private final class StackCounts {
                 StackReport.Key(
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
-<<<<<<< HEAD
                     user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
                 [calls])
-=======
-                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
-                [count.pointee])
->>>>>>> h-alloc
         }
     }
 }
