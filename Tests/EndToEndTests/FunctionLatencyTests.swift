@@ -103,6 +103,7 @@ extension EndToEnd {
             (["funclatency", "-u", "-m", "c:read"], 64, "exclude each other"),
             (["funclatency", "-l", "65", "c:read"], 64, "give 1 to 64"),
             (["funclatency", "c:no_such_function"], 1, "nothing here matches"),
+            (["funclatency", "c:_setjmp"], 1, "cannot be timed"),
         ])
         func whatCannotBeTimedIsSaid(words: [String], status: Int32, message: String) throws {
             let result = try Finished([Harness.apus] + words)
