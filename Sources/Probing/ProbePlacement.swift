@@ -11,6 +11,9 @@ package struct ProbePlacement: Equatable, Sendable {
     package let offset: Int
     /// Whether the kernel emulates the instruction.
     package let isEmulated: Bool
+    /// Whether the kernel puts no probe there: it refuses instructions with a lock prefix. It says so only if a process
+    /// runs the file already, and leaves the probe out in those that begin to.
+    package let isRefused: Bool
     /// Whether the function may call others than itself through addresses that are not in its code.
     package let callsIndirectly: Bool
     /// Where its direct calls and jumps out of it go, as offsets from its entry.
@@ -28,6 +31,7 @@ package struct ProbePlacement: Equatable, Sendable {
         callsIndirectly = flow.hasIndirectCalls || flow.hasIndirectJumps || !flow.isDecoded
         let candidate = Self.candidate(code)
         isEmulated = candidate != nil
+        isRefused = Instruction(code, at: code.startIndex)?.prefixes.lock ?? false
         guard let candidate, candidate > 0 else {
             offset = 0
             return

@@ -12,6 +12,8 @@ package struct UserFunction: Equatable, Sendable {
     package let distance: Int
     /// Whether the kernel emulates the instruction there.
     package let isEmulated: Bool
+    /// Whether the kernel puts no probe there.
+    package let isRefused: Bool
 
     /// How much of a function is read to find out where to probe it.
     private static let functionLimit: UInt64 = 1 << 16
@@ -56,7 +58,7 @@ package struct UserFunction: Equatable, Sendable {
             return found.map {
                 UserFunction(
                     name: $0.function.name, aliases: $0.aliases, offset: $0.offset, distance: 0,
-                    isEmulated: false)
+                    isEmulated: false, isRefused: false)
             }
         }
         let placements = found.map { found in
@@ -73,7 +75,8 @@ package struct UserFunction: Equatable, Sendable {
             return UserFunction(
                 name: found.function.name, aliases: found.aliases, offset: found.offset,
                 distance: isSafe ? placement.offset : 0,
-                isEmulated: placement.isEmulated && (isSafe || placement.offset == 0))
+                isEmulated: placement.isEmulated && (isSafe || placement.offset == 0),
+                isRefused: placement.isRefused)
         }
     }
 

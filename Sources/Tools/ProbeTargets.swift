@@ -185,14 +185,21 @@ struct ProbeTargets {
             let found = staticProbes(pattern, file)
             if !found.isEmpty || !wanted.contains(.uprobe) { return found }
         }
-        let functions = functions(pattern, file, session)
+        let functions = try functions(pattern, file, session)
         return functions.isEmpty && wanted.contains(.usdt) ? staticProbes(pattern, file) : functions
     }
 
     private static func functions(
         _ pattern: ProbePattern, _ file: CodeFile, _ session: Session
-    ) -> [Target] {
-        UserFunction.find(in: file.elf, places: true) { pattern.matches($0) }.map { function in
+    ) throws -> [Target] {
+        let found = UserFunction.find(in: file.elf, places: true) { pattern.matches($0) }
+        let refused = found.filter(\.isRefused).map { escaped($0.name) }.joined(separator: ", ")
+        if !refused.isEmpty {
+            let reason = "the kernel puts no probe on the instruction that they begin with: \(refused)"
+            guard found.contains(where: { !$0.isRefused }) else { throw CommandFailure(reason) }
+            session.say("left out, because " + reason)
+        }
+        return found.filter { !$0.isRefused }.map { function in
             session.explain(
                 "\(escaped(file.path)): \(escaped(function.name)) at 0x\(String(function.offset, radix: 16))"
                     + (function.distance > 0 ? ", \(function.distance) bytes behind its entry" : "")

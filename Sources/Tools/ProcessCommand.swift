@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import ArgumentParser
+internal import ArgumentParser
 
 /// A command whose rows are processes. `-t` is the time there, as in BCC, and threads are chosen with `--tid` alone.
 package protocol ProcessCommand: TracingCommand {

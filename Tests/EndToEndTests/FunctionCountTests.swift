@@ -24,6 +24,19 @@ extension EndToEnd {
             #expect(found == ["local_to_file": 70])
         }
 
+        @Test func aFunctionThatTheKernelRefusesSpoilsNoOther() throws {
+            let program = try Harness.program("functions")
+            let result = try Finished([
+                Harness.apus, "funccount", "--json", "-r",
+                "\(program):^(often_called|begins_with_lock|seldom_called)$",
+                "--", program,
+            ])
+            #expect(result.end == .exited(0))
+            let rows = try JSONLines(result.text).rows
+            #expect(rows.map { $0.number("count") } == [30, 1200])
+            #expect(result.errors.contains("begin with: begins_with_lock\n"), "\(result.errors)")
+        }
+
         @Test func bothPlacesOfAStaticProbeAndItsSemaphore() throws {
             let program = try Harness.program("functions")
             #expect(try counts(["u:\(program):reached", "--", program]) == ["functions_test:reached": 42])

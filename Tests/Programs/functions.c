@@ -67,6 +67,13 @@ NOINLINE void sleeps_a_while(void)
 	sum++;
 }
 
+/* The kernel puts no probe on an instruction with this prefix. */
+__asm__(".globl begins_with_lock\n"
+	".type begins_with_lock, @function\n"
+	"begins_with_lock: lock orl $0, (%rsp)\n"
+	"ret\n"
+	".size begins_with_lock, . - begins_with_lock\n");
+
 static void *second_thread(void *nothing)
 {
 	for (int i = 0; i < 200; i++)
