@@ -8,12 +8,12 @@ internal import Tracing
 extension MemleakReport {
     func write(to output: Output) throws {
         let shown = shown
+        // One by one: thousands of stacks are more than should be collected.
+        if options.common.json {
+            for sum in shown { try output.write { writeJSON(sum, to: $0) } }
+            return try output.write(writeJSONHead)
+        }
         try output.write { writer in
-            if options.common.json {
-                for sum in shown { writeJSON(sum, to: writer) }
-                writeJSONHead(to: writer)
-                return
-            }
             writer.append("[")
             writer.append(clock.nowTimeOfDay())
             writer.append("] Top \(shown.count) stacks with ")
@@ -23,8 +23,8 @@ extension MemleakReport {
             }
             if options.sampleRate > 1 { writer.append(" (one in \(options.sampleRate) was looked at)") }
             writer.append(":\n")
-            for sum in shown { writeText(sum, to: writer) }
         }
+        for sum in shown { try output.write { writeText(sum, to: $0) } }
     }
 
     private func writeText(_ sum: Sum, to writer: ByteWriter) {

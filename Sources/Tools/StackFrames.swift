@@ -68,6 +68,14 @@ extension Frame {
     }
 }
 
+/// What is behind the last slash of a path. Reports have millions of paths: it takes one pass over bytes.
+func lastPart(of path: String) -> String {
+    let bytes = path.utf8
+    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return path }
+    let start = bytes.index(after: slash)
+    return start == bytes.endIndex ? path : String(path[start...])
+}
+
 extension ByteWriter {
     /// A frame on a line of its own: what is known, files and modules without their folders.
     func appendFrame(_ text: String, isInlined: Bool, file: String?, line: Int?, module: String?) {
@@ -75,11 +83,11 @@ extension ByteWriter {
         if isInlined { append(" (inlined)") }
         if let file {
             append(" ")
-            appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
+            appendEscaped(lastPart(of: file))
             if let line { append(":\(line)") }
         }
         guard let module else { return }
-        let name = module.split(separator: "/").last.map(String.init) ?? module
+        let name = lastPart(of: module)
         append(" ")
         appendEscaped(name.hasPrefix("[") ? name : "[\(name)]")
     }

@@ -56,7 +56,7 @@ extension StackReport {
         if frame.isInlined { writer.append(" (inlined)") }
         guard let file = frame.file else { return }
         writer.append(" ")
-        writer.appendEscaped(file.split(separator: "/").last.map(String.init) ?? file)
+        writer.appendEscaped(lastPart(of: file))
         if let line = frame.line {
             writer.append(":")
             writer.appendNumber(Int64(line))
