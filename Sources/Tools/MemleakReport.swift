@@ -99,7 +99,7 @@ final class MemleakReport {
             let live: HashMap<UInt64, live_block> = object.map("blocks")
             try live.forEachInBatches { address, block in
                 let block = block.pointee
-                guard block.generation == generation, times.contains(block.since) else {
+                guard block.isOf(generation: generation), times.contains(block.time) else {
                     return
                 }
                 add(address.pointee, block, to: &found)
