@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 
 from bench import turns
@@ -17,10 +18,12 @@ TITLE = "Start, memory, size"
 # What a row of a stream has in it: a time of day or a number, at its beginning.
 ROW = re.compile(rb"^\s*\d", re.M)
 PATIENCE = 15
+# Something to show: an open and a switch each millisecond, and no new process.
+NOISE = "import time\nwhile True: open('/etc/hostname').close(); time.sleep(0.001)"
 
 
 def measure(setup: Setup) -> dict:
-    noise = subprocess.Popen(["sh", "-c", "while :; do : < /etc/hostname; sleep 0.001; done"])
+    noise = subprocess.Popen([sys.executable, "-c", NOISE])
     idle = subprocess.Popen([program("malloc-burst", folder="Benchmarks", static=False), "live", "1", "1"],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -31,6 +34,7 @@ def measure(setup: Setup) -> dict:
                 _once(figures[title], words, kind)
     finally:
         noise.kill()
+        noise.wait()
         idle.communicate()
     probes = [_seconds([setup.apus, "probes", "tracepoint:sched:*"]) * 1000 for _ in range(setup.rounds)]
     return {
