@@ -134,9 +134,13 @@ static __always_inline bool size_wanted(__u64 bytes)
 	return true;
 }
 
-static __always_inline __u32 block_time(void)
+#define GENERATION_MASK ((1u << BORN_GENERATION_BITS) - 1)
+
+static __always_inline __u64 born_now(void)
 {
-	return (bpf_ktime_get_ns() - memleak_config.began_ns) >> LIVE_SINCE_SHIFT;
+	__u64 time = (bpf_ktime_get_ns() - memleak_config.began_ns) >> BORN_TIME_SHIFT;
+
+	return time << BORN_GENERATION_BITS | (memleak_state.generation & GENERATION_MASK);
 }
 
 /* --- Books ------------------------------------------------------------------------------------------------ */
@@ -218,7 +222,7 @@ static __always_inline void forget(__u64 address)
 		return;
 	if (memleak_config.trace)
 		report_call(MEMLEAK_FREED, address, block->bytes, block->stack);
-	if (memleak_config.totals && block->generation == memleak_state.generation)
+	if (memleak_config.totals && !((block->born ^ memleak_state.generation) & GENERATION_MASK))
 		total_freed(block, is_last_of_thread(address));
 	bpf_map_delete_elem(&blocks, &address);
 }
@@ -390,8 +394,7 @@ static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_
 		return;
 	block.bytes = state->bytes;
 	block.stack = take_user_stack_here(ctx, from);
-	block.since = block_time();
-	block.generation = memleak_state.generation;
+	block.born = born_now();
 	state->last = address;
 	remember(address, &block);
 }
@@ -635,7 +638,7 @@ static __always_inline void kernel_allocated(void *ctx, __u64 address, __u64 byt
 		return;
 	block.bytes = bytes;
 	block.stack = take_kernel_stack_here(ctx);
-	block.since = block_time();
+	block.born = born_now();
 	remember(address, &block);
 }
 

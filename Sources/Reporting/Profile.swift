@@ -218,7 +218,7 @@ extension Profile {
 
 extension String {
     /// What follows the last slash; everything if there is none or nothing follows it.
-    var lastPathComponent: String {
+    package var lastPathComponent: String {
         guard let slash = utf8.lastIndex(of: UInt8(ascii: "/")) else { return self }
         let name = self[utf8.index(after: slash)...]
         return name.isEmpty ? self : String(name)

@@ -163,7 +163,7 @@ struct MappingBook {
         for block in blocks where times.contains(block.since) {
             body(
                 block.range.lowerBound,
-                live_block(bytes: block.range.bytes, stack: block.stack, since: 0, generation: 0))
+                live_block(bytes: block.range.bytes, stack: block.stack, born: 0))
         }
     }
 

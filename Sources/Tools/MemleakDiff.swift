@@ -62,7 +62,7 @@ struct MemleakDiff {
 
         init(_ frame: Profile.Frame) {
             text = frame.text
-            module = frame.module.map(lastPathComponent)
+            module = frame.module?.lastPathComponent
             place = frame.function.isEmpty ? frame.moduleOffset : nil
         }
     }
@@ -240,8 +240,4 @@ extension Memleak {
             throw ValidationError("--diff compares two recordings and traces nothing: leave out \(other.0).")
         }
     }
-}
-
-private func lastPathComponent(_ path: String) -> String {
-    path.split(separator: "/").last.map(String.init) ?? path
 }

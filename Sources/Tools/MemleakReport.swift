@@ -99,7 +99,7 @@ final class MemleakReport {
             let live: HashMap<UInt64, live_block> = object.map("blocks")
             try live.forEachInBatches { address, block in
                 let block = block.pointee
-                guard block.generation == generation, times.contains(block.since) else {
+                guard block.isOf(generation: generation), times.contains(block.time) else {
                     return
                 }
                 add(address.pointee, block, to: &found)
@@ -230,14 +230,38 @@ final class MemleakReport {
             + [("inuse_objects", "count"), ("inuse_space", "bytes")]
         var profile = Profile(valueTypes: types.map { Profile.ValueType(name: $0.0, unit: $0.1) })
         profile.timeNanoseconds = UInt64(max(0, began))
+        let missing = profile.intern(Profile.Frame(.marker, "[stack missing]"))
+        var known: [FramePlace: Profile.FrameNumber] = [:]
         for sum in sums {
-            let frames = (stacks[sum.stack] ?? []).reversed().map(\.forProfile)
-            let stack = frames.isEmpty ? [Profile.Frame(.marker, "[stack missing]")] : Array(frames)
+            var place = FramePlace()
+            var frames = (stacks[sum.stack] ?? []).map { frame in
+                place = FramePlace(frame, behind: place)
+                guard frame.kind != .marker else { return profile.intern(frame.forProfile) }
+                if let number = known[place] { return number }
+                let number = profile.intern(frame.forProfile)
+                known[place] = number
+                return number
+            }
+            if frames.isEmpty { frames = [missing] }
             let inUse = [UInt64(max(0, whole(sum.count))), UInt64(max(0, whole(sum.bytes)))]
             let all = [max(sum.total.allocated, inUse[0]), max(sum.total.allocated_bytes, inUse[1])]
-            profile.add(stack, values: (hasTotals ? all : []) + inUse)
+            profile.add(frames: frames.reversed(), values: (hasTotals ? all : []) + inUse)
         }
         return profile
+    }
+}
+
+/// Which frame of a process it is, without a look at its names: of an address, and the functions inlined there.
+private struct FramePlace: Hashable {
+    var address: UInt64 = 0
+    /// How many frames of the same address come before it, each of them named the same everywhere.
+    var position = 0
+
+    init() {}
+
+    init(_ frame: Frame, behind last: FramePlace) {
+        address = frame.address
+        position = frame.address == last.address ? last.position + 1 : 0
     }
 }
 

@@ -318,13 +318,22 @@ final class MemleakRun {
     }
 }
 
-/// The clock of `live_block.since`.
+/// The clock of `live_block.born`.
 enum BlockClock {
     /// Nanoseconds of the monotonic clock.
     static let began = monotonicTime()
 
-    static func reading(_ nanoseconds: UInt64) -> UInt32 {
-        nanoseconds < began ? 0 : UInt32(clamping: (nanoseconds - began) >> LIVE_SINCE_SHIFT)
+    static func reading(_ nanoseconds: UInt64) -> UInt64 {
+        nanoseconds < began ? 0 : (nanoseconds - began) >> BORN_TIME_SHIFT
+    }
+}
+
+extension live_block {
+    var time: UInt64 { born >> BORN_GENERATION_BITS }
+
+    /// Whether it was allocated by the program that the process executes.
+    func isOf(generation: UInt32) -> Bool {
+        (born ^ UInt64(generation)) & ((1 << BORN_GENERATION_BITS) - 1) == 0
     }
 }
 

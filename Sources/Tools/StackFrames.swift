@@ -68,14 +68,6 @@ extension Frame {
     }
 }
 
-/// What is behind the last slash of a path. Reports have millions of paths: it takes one pass over bytes.
-func lastPart(of path: String) -> String {
-    let bytes = path.utf8
-    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return path }
-    let start = bytes.index(after: slash)
-    return start == bytes.endIndex ? path : String(path[start...])
-}
-
 extension ByteWriter {
     /// A frame on a line of its own: what is known, files and modules without their folders.
     func appendFrame(_ text: String, isInlined: Bool, file: String?, line: Int?, module: String?) {
@@ -83,11 +75,11 @@ extension ByteWriter {
         if isInlined { append(" (inlined)") }
         if let file {
             append(" ")
-            appendEscaped(lastPart(of: file))
+            appendEscaped(file.lastPathComponent)
             if let line { append(":\(line)") }
         }
         guard let module else { return }
-        let name = lastPart(of: module)
+        let name = module.lastPathComponent
         append(" ")
         appendEscaped(name.hasPrefix("[") ? name : "[\(name)]")
     }

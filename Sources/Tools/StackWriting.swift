@@ -56,7 +56,7 @@ extension StackReport {
         if frame.isInlined { writer.append(" (inlined)") }
         guard let file = frame.file else { return }
         writer.append(" ")
-        writer.appendEscaped(lastPart(of: file))
+        writer.appendEscaped(file.lastPathComponent)
         if let line = frame.line {
             writer.append(":")
             writer.appendNumber(Int64(line))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CBPFPrograms
+import TestSupport
 import Testing
 
 @testable import Tools

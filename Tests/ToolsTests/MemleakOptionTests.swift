@@ -2,6 +2,7 @@
 import ArgumentParser
 import CBPFPrograms
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Tools

@@ -27,11 +27,12 @@ struct sample_distances {
 	__u32 values[SAMPLE_DISTANCES];
 };
 
-/* Of live_block.since: some milliseconds; it lasts for 52 days. */
-#define LIVE_SINCE_SHIFT 20
+/* Of live_block.born: microseconds, about, and below them the number of the program that the process executed. */
+#define BORN_TIME_SHIFT 10
+#define BORN_GENERATION_BITS 16
 
 struct memleak_config {
-	__u64 began_ns; /* what live_block.since counts from */
+	__u64 began_ns; /* what live_block.born counts from */
 	__u64 least_bytes; /* smaller blocks are not looked at */
 	__u64 most_bytes; /* nor are larger ones */
 	__u64 sample_bytes; /* mean distance of samples in bytes; 0: no such sampling */
@@ -50,8 +51,7 @@ struct memleak_config {
 struct live_block {
 	__u64 bytes;
 	__u64 stack;
-	__u32 since; /* in 2^LIVE_SINCE_SHIFT nanoseconds */
-	__u32 generation;
+	__u64 born; /* 2^BORN_TIME_SHIFT nanoseconds, and a generation in the low bits */
 };
 
 /* What was allocated from one stack since the start. */
