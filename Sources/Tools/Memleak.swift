@@ -259,7 +259,7 @@ let memleakDiscussion = """
 
         memleak -p 1234
 
-    The same at a tenth of the cost, with estimates:
+    The same at less cost, with estimates:
 
         memleak -p 1234 --sample-bytes 512K
 

@@ -65,6 +65,8 @@ final class OffCPUTrace {
             if let histograms = choice.histograms {
                 histograms.scale(.microseconds).configure(object)
                 try object.resize("totals", to: 1)
+            } else {
+                try object.resize("totals", to: StackStore.totals(for: stackStorage))
             }
             if !choice.wakers { for program in ["waking", "waking_fp"] { object.disable(program) } }
         }

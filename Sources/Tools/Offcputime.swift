@@ -129,7 +129,7 @@ package struct Offcputime: TracingCommand {
         let report = StackReport(stacks, style)
         try report.serve([blocks.unwinder], session)
         try session.run(
-            blocks.object, of: "blocks",
+            blocks.object, of: "blocks", lostTotals: StackStore.lostTotals(of: "blocks"),
             ready: {
                 session.say("tracing time off the CPU, in microseconds; Ctrl-C to end")
                 if !histogram { blocks.findBlocked(session, targets, user: user) }

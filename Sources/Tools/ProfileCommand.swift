@@ -174,7 +174,9 @@ package struct ProfileCommand: TracingCommand {
 
     /// What offcputime's programs send: processes that they have met.
     private static func source(_ blocks: OffCPUTrace, _ report: StackReport) -> Session.Source {
-        Session.Source(object: blocks.object, what: "blocks") { record in
+        Session.Source(
+            object: blocks.object, what: "blocks", lostTotals: StackStore.lostTotals(of: "blocks")
+        ) { record in
             guard record.byteCount >= MemoryLayout<process_event>.size else { return }
             report.names.observe(
                 Int32(bitPattern: record.unsafeLoadUnaligned(as: process_event.self).process))

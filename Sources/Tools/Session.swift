@@ -170,7 +170,11 @@ package final class Session {
         loop.afterRound = {}
         launched?.end()
         for (index, source) in sources.enumerated() {
-            losses[index].finish(Losses(rings[index].counters, skipped: source.object.skippedRuns()))
+            let skipped = source.object.skippedRuns()
+            for (program, runs) in skipped.sorted(by: { $0.key < $1.key }) {
+                explain("\(runs) runs of \(program) left out: it was under way on their CPU already")
+            }
+            losses[index].finish(Losses(rings[index].counters, skipped: skipped.values.reduce(0, +)))
         }
     }
 

@@ -61,6 +61,15 @@ struct StackStore {
 
     init(_ object: LoadedObject) { stacks = object.map("stacks") }
 
+    /// How many sums there may be under so many stacks: a stack of the kernel goes with several of users, and with
+    /// several threads.
+    static func totals(for stacks: UInt32) -> UInt32 { stacks / 2 * 5 + 1 }
+
+    /// Said of what found no room for its sum, behind a number.
+    static func lostTotals(of what: String) -> String {
+        "\(what) are under no stack: too many different ones; use a larger --stack-storage-size"
+    }
+
     /// The addresses of a stack, leaf first; none if it was not stored.
     subscript(hash: UInt64) -> (addresses: [UInt64], end: StackEnd) {
         guard hash != 0, let bytes = stacks.bytes(hash) else { return ([], .unknown) }

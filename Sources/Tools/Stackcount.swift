@@ -91,6 +91,7 @@ package struct Stackcount: TracingCommand {
             object, byTables in
             object.setConstant("stackcount_config", to: config)
             try object.resize("stacks", to: stackStorage)
+            try object.resize("counted", to: StackStore.totals(for: stackStorage))
             ProbeTargets.configure(object, Self.programs(byTables: byTables), targets)
         }
         guard let targets else { return }
@@ -103,7 +104,7 @@ package struct Stackcount: TracingCommand {
             targets, [Self.programs(byTables: unwinder != nil)], of: object, session)
         let counts = StackCounts(object, report, session, reports)
         try session.run(
-            object, of: "calls",
+            object, of: "calls", lostTotals: StackStore.lostTotals(of: "calls"),
             ready: {
                 session.say("counting stacks of \(targets.summary); Ctrl-C to end")
                 probes.begin()

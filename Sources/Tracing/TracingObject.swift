@@ -200,9 +200,10 @@ package final class LoadedObject {
             map: bpf_map__fd(map), size: Int(bpf_map__value_size(map)), offset: place.offset)
     }
 
-    /// Runs that the kernel skipped because the program was already running on that CPU (Linux 5.12).
-    package func skippedRuns() -> UInt64 {
-        var total: UInt64 = 0
+    /// Runs that the kernel skipped because the program was already running on that CPU (Linux 5.12), by the name of
+    /// the program.
+    package func skippedRuns() -> [String: UInt64] {
+        var skipped: [String: UInt64] = [:]
         var program = bpf_object__next_program(object, nil)
         var descriptors = copies
         while let current = program {
@@ -212,9 +213,15 @@ package final class LoadedObject {
         for descriptor in descriptors where descriptor >= 0 {
             var info = bpf_prog_info()
             var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-            if bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 { total += info.recursion_misses }
+            guard bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0, info.recursion_misses > 0 else {
+                continue
+            }
+            let name = withUnsafeBytes(of: info.name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            skipped[name, default: 0] += info.recursion_misses
         }
-        return total
+        return skipped
     }
 }
 
