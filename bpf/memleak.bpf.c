@@ -12,7 +12,7 @@
 #include "lib/user_probe.bpf.h"
 #include "include/memleak.h"
 
-#define BLOCKS_DEFAULT 1048576
+#define BLOCKS_DEFAULT 1010000
 #define THREADS 16384 /* at once */
 #define TOTALS_DEFAULT 16384
 #define SIGSTOP 19

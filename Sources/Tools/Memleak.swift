@@ -115,8 +115,8 @@ package struct Memleak: TracingCommand {
 
     @Option(
         name: .customLong("max-blocks"), parsing: .unconditional,
-        help: ArgumentHelp("How many blocks can be remembered at once (1048576).", valueName: "count"))
-    package var mostBlocks: UInt32 = 1 << 20
+        help: ArgumentHelp("How many blocks can be remembered at once (1010000).", valueName: "count"))
+    package var mostBlocks: UInt32 = 1_010_000
 
     @Flag(help: "Rank stacks by how steadily they grow, and say at the end which did in every interval.")
     package var growth = false

@@ -20,7 +20,7 @@ final class MemleakReport {
     let options: Memleak
     let process: Int32?
     private let names: StackNames
-    private(set) var stacks: [UInt64: [Frame]] = [:]
+    private(set) var stacks = NamedStacks()
     private(set) var ends: [UInt64: StackEnd] = [:]
     private(set) var sums: [Sum] = []
     private var before: [UInt64: Sum] = [:]
@@ -54,7 +54,7 @@ final class MemleakReport {
 
     /// Names all anew, with debug files from elsewhere if they are wanted: once nothing is traced any more.
     func askForDebugFiles() {
-        if names.askForDebugFiles() { stacks = [:] }
+        if names.askForDebugFiles() { stacks = NamedStacks() }
     }
 
     /// Says what could not be had.
@@ -179,23 +179,29 @@ final class MemleakReport {
     /// Names stacks now: the map and the process may be gone later.
     func nameStacks(_ object: LoadedObject, _ wanted: [UInt64]) {
         let store = StackStore(object)
-        for stack in wanted where stacks[stack] == nil {
+        // Not for longer: an address may stand for something else when the process has mapped another file there.
+        var known: [UInt64: NamedStacks.Part] = [:]
+        for stack in wanted where !stacks.has(stack) {
             let (addresses, end) = store[stack]
             guard !addresses.isEmpty else { continue }
             ends[stack] = end
-            var frames = frames(addresses)
-            if let marker = end.marker {
-                frames.append(Frame(marker: marker))
-            }
-            stacks[stack] = frames
+            var parts = parts(addresses, &known)
+            if let marker = end.marker { parts.append(stacks.add(part: [Frame(marker: marker)])) }
+            stacks.add(stack, parts)
         }
     }
 
-    private func frames(_ addresses: [UInt64]) -> [Frame] {
-        guard let process else { return names.frames(kernel: addresses) }
+    private func parts(_ addresses: [UInt64], _ known: inout [UInt64: NamedStacks.Part]) -> [NamedStacks.Part]
+    {
+        guard let process else { return [stacks.add(part: names.frames(kernel: addresses))] }
         // Taken when the allocator returned: the innermost one is a return address as well.
-        return StackNames.withoutEnd(addresses[...]).flatMap {
-            names.shown(names.symbolizer.frames(user: $0, process: process, isReturnAddress: true))
+        return StackNames.withoutEnd(addresses[...]).map { address in
+            if let part = known[address] { return part }
+            let part = stacks.add(
+                part: names.shown(
+                    names.symbolizer.frames(user: address, process: process, isReturnAddress: true)))
+            known[address] = part
+            return part
         }
     }
 
@@ -231,16 +237,17 @@ final class MemleakReport {
         var profile = Profile(valueTypes: types.map { Profile.ValueType(name: $0.0, unit: $0.1) })
         profile.timeNanoseconds = UInt64(max(0, began))
         let missing = profile.intern(Profile.Frame(.marker, "[stack missing]"))
-        var known: [FramePlace: Profile.FrameNumber] = [:]
+        var known: [NamedStacks.Part: [Profile.FrameNumber]] = [:]
         for sum in sums {
-            var place = FramePlace()
-            var frames = (stacks[sum.stack] ?? []).map { frame in
-                place = FramePlace(frame, behind: place)
-                guard frame.kind != .marker else { return profile.intern(frame.forProfile) }
-                if let number = known[place] { return number }
-                let number = profile.intern(frame.forProfile)
-                known[place] = number
-                return number
+            var frames: [Profile.FrameNumber] = []
+            for part in stacks.parts(of: sum.stack) {
+                if let numbers = known[part] {
+                    frames += numbers
+                } else {
+                    let numbers = stacks[part].map { profile.intern($0.forProfile) }
+                    known[part] = numbers
+                    frames += numbers
+                }
             }
             if frames.isEmpty { frames = [missing] }
             let inUse = [UInt64(max(0, whole(sum.count))), UInt64(max(0, whole(sum.bytes)))]
@@ -248,20 +255,6 @@ final class MemleakReport {
             profile.add(frames: frames.reversed(), values: (hasTotals ? all : []) + inUse)
         }
         return profile
-    }
-}
-
-/// Which frame of a process it is, without a look at its names: of an address, and the functions inlined there.
-private struct FramePlace: Hashable {
-    var address: UInt64 = 0
-    /// How many frames of the same address come before it, each of them named the same everywhere.
-    var position = 0
-
-    init() {}
-
-    init(_ frame: Frame, behind last: FramePlace) {
-        address = frame.address
-        position = frame.address == last.address ? last.position + 1 : 0
     }
 }
 

@@ -99,6 +99,8 @@ final class MemleakRun {
                 // Of one process.
                 try object.resize("unwind_processes", to: 64)
                 try object.resize("unwind_mappings", to: 16_384)
+                try object.resize("unwind_pages", to: 32_768)
+                try object.resize("unwind_rules", to: 16_384)
             }
             for program in [
                 "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",

@@ -54,7 +54,8 @@ extension MemleakReport {
     }
 
     private func writeFrames(_ stack: UInt64, to writer: ByteWriter) {
-        guard let frames = stacks[stack], !frames.isEmpty else {
+        let frames = stacks[stack]
+        guard !frames.isEmpty else {
             writer.append("\t\t[stack missing]\n")
             return
         }
@@ -105,7 +106,7 @@ extension MemleakReport {
 
     private func writeJSONFrames(_ stack: UInt64, to writer: ByteWriter) {
         writer.append(",\"frames\":[")
-        for (index, frame) in (stacks[stack] ?? []).lazy.filter({ $0.kind != .marker }).enumerated() {
+        for (index, frame) in stacks[stack].lazy.filter({ $0.kind != .marker }).enumerated() {
             if index > 0 { writer.append(",") }
             frame.writeJSON(to: writer)
         }
