@@ -19,6 +19,9 @@ package final class Output {
     /// How long a reader that takes nothing is waited for once we have been told to end.
     private static let patienceMilliseconds: Int32 = 1000
 
+    /// Whether nothing can be written any more, and what is still to come is left out.
+    private var isDiscarding = false
+
     /// Asked while output blocks: whether the program has been told to end.
     package var shouldEnd: () -> Bool = { false }
 
@@ -41,11 +44,26 @@ package final class Output {
         if writer.count >= Self.flushBytes { try flush() }
     }
 
+    /// Leaves out what has been collected and what is still to come, without an error.
+    package func discardRest() { isDiscarding = true }
+
     /// Writes everything that has been collected.
+    ///
+    /// - Throws: `WriteError`, once: after it, what comes is left out, so that a command can end as it always does.
     package func flush() throws(WriteError) {
-        var done = 0
         // Also after a failure: what could not be written once will not be written by another try.
         defer { writer.removeAll() }
+        guard !isDiscarding else { return }
+        do throws(WriteError) {
+            try writeCollected()
+        } catch {
+            isDiscarding = true
+            throw error
+        }
+    }
+
+    private func writeCollected() throws(WriteError) {
+        var done = 0
         while done < writer.count {
             if mayBlock { try waitUntilWritable() }
             let length = mayBlock ? min(Self.pipeBytes, writer.count - done) : writer.count - done

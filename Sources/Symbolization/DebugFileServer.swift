@@ -39,10 +39,11 @@ package final class DebugFileServer {
     /// - Parameters:
     ///   - buildID: In hexadecimal.
     ///   - path: The ELF file's, for messages.
-    func find(buildID: String, of path: String) -> OpenFile? {
+    ///   - reader: What looks into files.
+    func find(buildID: String, of path: String, _ reader: any CodeReader = LocalReader()) -> OpenFile? {
         if let answer = known[buildID] { return answer }
         guard !isClosed else { return nil }
-        let answer = fetch(buildID, path)
+        let answer = fetch(buildID, path, reader)
         if answer == nil { missing += 1 }
         known.updateValue(answer, forKey: buildID)
         return answer
@@ -56,13 +57,13 @@ package final class DebugFileServer {
         say("\(files) that names are missing from could \(missing == 1 ? "not " : "")be had\(reason)")
     }
 
-    private func fetch(_ buildID: String, _ path: String) -> OpenFile? {
+    private func fetch(_ buildID: String, _ path: String, _ reader: any CodeReader) -> OpenFile? {
         switch run([tool, "debuginfo", buildID], for: path) {
         case .done(let text):
             let line = text.split(separator: "\n").last.map(String.init) ?? ""
             // What a server sends need not be what was asked for.
             guard line.hasPrefix("/"), let file = OpenFile(path: line),
-                let found = ELFFile(.file(file))?.buildID, hexadecimal(found) == buildID
+                let found = reader.facts(of: .file(file))?.buildID, hexadecimal(found) == buildID
             else {
                 lastWords = "a file of another build"
                 return nil

@@ -3,9 +3,14 @@ internal import Glibc
 
 /// A separate debug file that was found, and whether it is known to belong.
 package struct DebugFile {
-    let file: OpenFile
+    package let file: OpenFile
     /// The CRC-32 that it must have; nil if its build ID has been compared.
-    let checksum: UInt32?
+    package let checksum: UInt32?
+
+    package init(file: OpenFile, checksum: UInt32?) {
+        self.file = file
+        self.checksum = checksum
+    }
 
     /// The file, if it is known to belong; otherwise all its bytes are read and their checksum is compared.
     package var verified: OpenFile? {
@@ -19,11 +24,14 @@ package struct DebugFileSearch {
     /// The root of the process's mount namespace, open; nil to look in ours only.
     let root: Int32?
     let debugRoot: String
+    let reader: any CodeReader
 
     /// - Parameters:
     ///   - root: The root of the process's mount namespace, open; nil to look in ours only.
     ///   - debugRoot: Where distributions put debug files.
-    package init(root: Int32?, debugRoot: String) {
+    ///   - reader: What looks into files.
+    package init(root: Int32?, debugRoot: String, reader: any CodeReader = LocalReader()) {
+        self.reader = reader
         self.root = root
         self.debugRoot = debugRoot
     }
@@ -32,17 +40,16 @@ package struct DebugFileSearch {
     ///
     /// A file that was found by the link is not read here: its checksum has to be compared before use.
     /// - Parameter path: The ELF file's, as the process sees it.
-    package func find(
-        for elf: ELFFile, identity: FileIdentity, path: String, buildID: [UInt8]?
-    ) -> DebugFile? {
+    package func find(for facts: CodeFileFacts, identity: FileIdentity, path: String) -> DebugFile? {
+        let buildID = facts.buildID
         if let buildID, buildID.count >= 2 {
             let name = hexadecimal(buildID.prefix(1)) + "/" + hexadecimal(buildID.dropFirst()) + ".debug"
             for file in open(debugRoot + "/.build-id/" + name) where file.identity != identity {
-                guard ELFFile(.file(file))?.buildID == buildID else { continue }
+                guard reader.facts(of: .file(file))?.buildID == buildID else { continue }
                 return DebugFile(file: file, checksum: nil)
             }
         }
-        guard let link = elf.debugLink else { return nil }
+        guard let link = facts.debugLink else { return nil }
         let directory = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? ""
         let candidates = [directory, directory + "/.debug", debugRoot + directory].lazy.flatMap {
             open($0 + "/" + link.name)
@@ -50,7 +57,7 @@ package struct DebugFileSearch {
         // A link to itself is an old mistake of packagers.
         for file in candidates where file.identity != identity {
             // One of another build is not worth the reading of all its bytes.
-            guard let found = ELFFile(.file(file)) else { continue }
+            guard let found = reader.facts(of: .file(file)) else { continue }
             if let buildID, let other = found.buildID, other != buildID { continue }
             return DebugFile(file: file, checksum: link.checksum)
         }

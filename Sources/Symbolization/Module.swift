@@ -1,139 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One version of an ELF file, or the vdso: what it says of addresses, read when first asked for.
+/// One version of an ELF file, or the vdso. What it says of addresses, a `CodeReader` knows.
 package final class Module {
-    private var number: Int
-    private let path: String
+    /// Never the same for two modules of a symbolizer.
+    package private(set) var number: Int
+    /// As the process sees it.
+    package let path: String
     let buildID: String?
     let stamp: FileStamp?
     /// Where the parts of the file go in memory.
     let segments: SegmentMap
-
     /// Its bytes.
     package let source: ByteSource
-    private var debugFile: DebugFile?
+    /// The separate debug file that was found.
+    package private(set) var debugFile: DebugFile?
     /// Whether it does not tell by itself all that a debug file would.
     private let isStripped: Bool
-    private var index: SymbolIndex?
-    private var names: [Int: String?] = [:]
-    private var nameBytes = 0
+    private let reader: any CodeReader
 
     /// Set by the owner at each use, to find what was not used for longest.
     var lastUse: UInt64 = 0
 
     init(
-        number: Int, path: String, source: ByteSource, elf: ELFFile, buildID: [UInt8]?, debugFile: DebugFile?
+        number: Int, path: String, source: ByteSource, facts: CodeFileFacts, debugFile: DebugFile?,
+        reader: any CodeReader
     ) {
         self.number = number
         self.path = path
-        self.buildID = buildID.map { hexadecimal($0) }
-        if case .file(let file) = source { stamp = file.stamp } else { stamp = nil }
         self.source = source
         self.debugFile = debugFile
-        isStripped = !elf.hasSymbols || !elf.hasDebugInformation
-        segments = SegmentMap(elf)
+        self.reader = reader
+        buildID = facts.buildID.map { hexadecimal($0) }
+        isStripped = !facts.isComplete
+        segments = SegmentMap(facts.segments)
+        if case .file(let file) = source { stamp = file.stamp } else { stamp = nil }
     }
 
-    /// For a line provider. A debug file whose checksum is not known yet is left out: reading the index
-    /// compares it.
-    var identity: ModuleIdentity {
-        var descriptor: Int32 = -1
-        if case .file(let file) = source { descriptor = file.descriptor }
-        let debug = debugFile.flatMap { $0.checksum == nil ? $0.file.descriptor : nil }
-        return ModuleIdentity(
-            number: number, path: path, buildID: buildID, file: descriptor, debugFile: debug)
-    }
+    deinit { reader.forget(module: number) }
 
     /// The version of its file now.
     var currentStamp: FileStamp? {
         if case .file(let file) = source { file.stamp } else { nil }
     }
 
-    /// Bytes of memory that symbols and names take.
-    var bytesHeld: Int { (index?.bytesHeld ?? 0) + nameBytes }
-
-    /// The name of the function at an address of the file, and how far into it that is.
-    ///
-    /// The name is nil if the string table is damaged; the result if there is no function.
-    func function(at address: UInt64, _ reader: SymbolReading) -> (name: String?, offset: UInt64)? {
-        let index = self.index ?? readIndex(reader)
-        guard let number = index.find(address) else { return nil }
-        return (name(of: number, in: index, reader.demangler), address - index.symbols[number].address)
-    }
-
-    /// Gives up what can be read again.
-    func dropIndex() {
-        index = nil
-        names = [:]
-        nameBytes = 0
-    }
-
     /// Whether a debug file may be had from elsewhere.
     var lacksDebugFile: Bool { isStripped && debugFile == nil && buildID != nil && stamp != nil }
 
-    /// Forgets what was found out without a debug file, here and, by another number, in line providers.
+    /// Forgets what was found out without a debug file, by another number.
     func beginAgain(number: Int) {
-        dropIndex()
+        reader.forget(module: self.number)
         self.number = number
     }
 
-    private func name(of number: Int, in index: SymbolIndex, _ demangler: Demangler?) -> String? {
-        if let known = names[number] { return known }
-        let name = index.name(of: number).map {
-            demangler?.text(of: $0) ?? String(decoding: $0, as: UTF8.self)
-        }
-        names.updateValue(name, forKey: number)
-        nameBytes += 64 + (name?.utf8.count ?? 0)
-        return name
+    /// Takes a debug file from elsewhere, which is known to belong to it, before names are asked for.
+    func fetchDebugFile(from server: DebugFileServer) {
+        guard lacksDebugFile, let buildID else { return }
+        debugFile = server.find(buildID: buildID, of: path, reader).map { DebugFile(file: $0, checksum: nil) }
     }
-
-    private func readIndex(_ reader: SymbolReading) -> SymbolIndex {
-        let made = makeIndex(reader)
-        index = made
-        reader.indexed(made.symbols.count)
-        return made
-    }
-
-    private func makeIndex(_ reader: SymbolReading) -> SymbolIndex {
-        // It was read before, but a file can be overwritten in place.
-        guard let elf = ELFFile(source) else { return .empty }
-        var builder = SymbolIndexBuilder(limit: reader.symbolLimit, code: elf.codeRanges())
-        builder.add(elf)
-        builder.addLinkageStubs(elf)
-        // Symbols that the distribution left in for stack traces (GDB manual, "MiniDebugInfo").
-        if let section = elf.section(named: ".gnu_debugdata"),
-            let packed = elf.contents(of: section, limit: 1 << 24),
-            let bytes = decompressXZ(packed, limit: min(1 << 26, reader.symbolLimit * 24)),
-            let inner = ELFFile(.memory(bytes))
-        {
-            builder.add(inner)
-        }
-        if let debug = checkedDebugFile(reader.server), let other = ELFFile(.file(debug)) {
-            // Prelinking moves the file, but not its debug file.
-            let bias = segments.base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0
-            builder.add(other, bias: bias)
-        }
-        return builder.finishELF()
-    }
-
-    /// The separate debug file, once it is known to belong to this one.
-    private func checkedDebugFile(_ server: DebugFileServer?) -> OpenFile? {
-        debugFile = debugFile?.verified.map { DebugFile(file: $0, checksum: nil) }
-        if lacksDebugFile, let server, let buildID {
-            debugFile = server.find(buildID: buildID, of: path).map { DebugFile(file: $0, checksum: nil) }
-        }
-        return debugFile?.file
-    }
-}
-
-/// What a module needs to read its symbols.
-struct SymbolReading {
-    /// nil to leave names as they are.
-    let demangler: Demangler?
-    /// How many symbols to take from one module at most.
-    let symbolLimit: Int
-    /// What to ask for debug files that are not here; nil to do without.
-    let server: DebugFileServer?
-    /// Told how many symbols an index has that was made.
-    let indexed: (Int) -> Void
 }

@@ -5,6 +5,7 @@ internal import Glibc
 /// The modules of all processes: a file that several have mapped is opened and read once.
 final class ModuleRegistry {
     private let debugRoot: String
+    private let reader: any CodeReader
     /// By what the kernel says of mappings; only where that is what it says of files too, which on overlayfs and
     /// btrfs it is not.
     private var byIdentity: [FileIdentity: Module] = [:]
@@ -14,7 +15,10 @@ final class ModuleRegistry {
     private var nextNumber = 0
     private(set) var filesOpened = 0
 
-    init(debugRoot: String) { self.debugRoot = debugRoot }
+    init(debugRoot: String, reader: any CodeReader = LocalReader()) {
+        self.debugRoot = debugRoot
+        self.reader = reader
+    }
 
     var modules: some Sequence<Module> {
         [Array(byIdentity.values), images.map(\.module)].joined()
@@ -71,8 +75,8 @@ final class ModuleRegistry {
     private func module(of file: OpenFile, _ mapping: Mapping, root: Int32?) -> Module? {
         filesOpened += 1
         if let known = byIdentity[file.identity], known.isUnchanged { return known }
-        guard let elf = ELFFile(.file(file)) else { return nil }
-        let made = make(.file(file), elf, path: mapping.cleanPath, identity: file.identity, root: root)
+        guard let facts = reader.facts(of: .file(file)) else { return nil }
+        let made = make(.file(file), facts, path: mapping.cleanPath, identity: file.identity, root: root)
         byIdentity[file.identity] = made
         return made
     }
@@ -81,8 +85,8 @@ final class ModuleRegistry {
     func module(image bytes: [UInt8], name: String) -> Module? {
         // All processes have the same, or one of the few kinds.
         if let known = images.first(where: { $0.bytes == bytes }) { return known.module }
-        guard images.count < 8, let elf = ELFFile(.memory(bytes)) else { return nil }
-        let made = make(.memory(bytes), elf, path: name, identity: nil, root: nil)
+        guard images.count < 8, let facts = reader.facts(of: .memory(bytes)) else { return nil }
+        let made = make(.memory(bytes), facts, path: name, identity: nil, root: nil)
         images.append((bytes, made))
         return made
     }
@@ -108,19 +112,18 @@ final class ModuleRegistry {
     }
 
     private func make(
-        _ source: ByteSource, _ elf: ELFFile, path: String, identity: FileIdentity?, root: Int32?
+        _ source: ByteSource, _ facts: CodeFileFacts, path: String, identity: FileIdentity?, root: Int32?
     ) -> Module {
-        let buildID = elf.buildID
         var debugFile: DebugFile?
         // Now, while the process's root can be reached.
-        if let identity, !elf.hasSymbols || !elf.hasDebugInformation {
-            debugFile = DebugFileSearch(root: root, debugRoot: debugRoot)
-                .find(for: elf, identity: identity, path: path, buildID: buildID)
+        if let identity, !facts.isComplete {
+            debugFile = DebugFileSearch(root: root, debugRoot: debugRoot, reader: reader)
+                .find(for: facts, identity: identity, path: path)
             filesOpened += debugFile == nil ? 0 : 1
         }
         nextNumber += 1
         return Module(
-            number: nextNumber, path: path, source: source, elf: elf, buildID: buildID, debugFile: debugFile)
+            number: nextNumber, path: path, source: source, facts: facts, debugFile: debugFile, reader: reader)
     }
 
     /// Opens the very file that is mapped, also if it has no name any more or another has taken its name.

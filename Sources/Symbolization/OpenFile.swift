@@ -44,6 +44,21 @@ package final class OpenFile {
         owner = information.st_uid
     }
 
+    /// Takes over a descriptor that is open for reading; nil, and it is closed, if it is no regular file.
+    package init?(adopting descriptor: Int32) {
+        self.descriptor = descriptor
+        var information = stat()
+        guard descriptor >= 0, fstat(descriptor, &information) == 0, information.st_mode & S_IFMT == S_IFREG
+        else { return nil }
+        identity = FileIdentity(device: UInt64(information.st_dev), inode: UInt64(information.st_ino))
+        owner = information.st_uid
+    }
+
+    /// The same file by another descriptor, which stays open when the given one is closed.
+    convenience init?(duplicating descriptor: Int32) {
+        self.init(adopting: fcntl(descriptor, F_DUPFD_CLOEXEC, 3))
+    }
+
     deinit {
         if descriptor >= 0 { close(descriptor) }
     }

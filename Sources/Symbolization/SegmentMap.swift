@@ -4,9 +4,9 @@
 package struct SegmentMap {
     private let loaded: [ELFFile.Segment]
 
-    package init(_ elf: ELFFile) {
-        loaded = elf.segments.filter(\.isLoaded)
-    }
+    package init(_ elf: ELFFile) { self.init(elf.segments) }
+
+    package init(_ segments: [ELFFile.Segment]) { loaded = segments.filter(\.isLoaded) }
 
     /// The address of the first segment: two files of one build differ by as much in all addresses.
     package var base: UInt64? { loaded.first?.address }

@@ -10,7 +10,8 @@ package import Processes
 package final class Symbolizer {
     let options: SymbolizerOptions
     let root: String
-    private let lines: (any LineProvider)?
+    private let reader: any CodeReader
+    /// For the kernel's names.
     private let demangler: Demangler?
     let registry: ModuleRegistry
     private let kernel: KernelSymbols
@@ -35,15 +36,21 @@ package final class Symbolizer {
     /// Whether something was read since the limit was last looked at.
     private var hasGrown = false
 
+    /// Reads files in this process.
     /// - Parameter lines: What knows source lines; without it frames have none, and inlined functions are missing.
-    package init(
+    package convenience init(
         options: SymbolizerOptions, proc: ProcFS = ProcFS(), lines: (any LineProvider)? = nil
     ) {
+        self.init(options: options, proc: proc, reader: LocalReader(options, lines: lines))
+    }
+
+    /// - Parameter reader: What looks into files.
+    package init(options: SymbolizerOptions, proc: ProcFS = ProcFS(), reader: any CodeReader) {
         self.options = options
         root = proc.root
-        self.lines = lines
+        self.reader = reader
         demangler = options.demangle ? Demangler() : nil
-        registry = ModuleRegistry(debugRoot: options.debugRoot)
+        registry = ModuleRegistry(debugRoot: options.debugRoot, reader: reader)
         kernel = KernelSymbols(root: proc.root)
     }
 
@@ -139,7 +146,10 @@ package final class Symbolizer {
     package var statistics: SymbolizerStatistics {
         var result = counts
         result.filesOpened += registry.filesOpened
-        result.bytesHeld = bytesHeld
+        let effort = reader.effort
+        result.symbolsIndexed += effort.symbolsIndexed
+        result.evictions += effort.evictions
+        result.bytesHeld = bytesHeld + effort.bytesHeld
         return result
     }
 
@@ -220,30 +230,20 @@ extension Symbolizer {
         module.lastUse = clock
         let offset = query.lookup - region.mapping.start + region.mapping.offset
         let place = module.segments.address(ofOffset: offset) ?? offset
-        var frame = Frame(
-            kind: .user, module: region.name, moduleOffset: place, buildID: module.buildID,
-            address: query.address)
-        if let found = module.function(at: place, reading) {
-            frame.function = found.name
-            frame.functionOffset = found.offset &+ (query.address &- query.lookup)
-        }
-        return lines.map { withLines(frame, $0.lines(module: module.identity, address: place)) } ?? [frame]
+        if let debugFileServer { module.fetchDebugFile(from: debugFileServer) }
+        let found = reader.names(at: [CodePlace(module: module, address: place)])
+        return Self.frames(query, found.first ?? NamedPlace(), module: module, place: place, name: region.name)
     }
 
-    private func withLines(
-        _ frame: Frame, _ lines: [(function: String?, file: String, line: Int, inlined: Bool)]
+    private static func frames(
+        _ query: Query, _ found: NamedPlace, module: Module, place: UInt64, name: String
     ) -> [Frame] {
-        guard !lines.isEmpty else { return [frame] }
-        return lines.map { line in
-            var result = frame
-            result.isInlined = line.inlined
-            result.file = line.file
-            result.line = line.line > 0 ? line.line : nil
-            // The symbol's name has more in it than the one in DWARF, which may lack what it is part of.
-            if line.inlined || frame.function == nil {
-                result.function = line.function.map { name in demangler?.text(of: Array(name.utf8)) ?? name }
-            }
-            return result
+        let offset = found.offset.map { $0 &+ (query.address &- query.lookup) } ?? 0
+        return found.names.map { known in
+            Frame(
+                kind: .user, function: known.function, functionOffset: offset, module: name,
+                moduleOffset: place, buildID: module.buildID, file: known.file, line: known.line,
+                isInlined: known.isInlined, address: query.address)
         }
     }
 
@@ -275,19 +275,16 @@ extension Symbolizer {
     }
 
     private var reading: SymbolReading {
-        // So that one file cannot push out all others.
-        let limit = max(options.memoryLimit, 0) / 4 / MemoryLayout<SymbolIndex.Symbol>.stride
-        return SymbolReading(demangler: demangler, symbolLimit: limit, server: debugFileServer) {
+        SymbolReading(demangler: demangler, symbolLimit: LocalReader.symbolLimit(options.memoryLimit)) {
             [self] count in
             counts.symbolsIndexed += count
             hasGrown = true
         }
     }
 
-    /// An estimate, in bytes.
+    /// An estimate, in bytes, without what the reader holds.
     private var bytesHeld: Int {
-        registry.modules.reduce(0) { $0 + $1.bytesHeld }
-            + table.all.reduce(0) { $0 + $1.bytesHeld } + kernel.bytesHeld
+        table.all.reduce(0) { $0 + $1.bytesHeld } + kernel.bytesHeld
             + cachedFrames * (MemoryLayout<Frame>.stride + 96)
     }
 
@@ -313,12 +310,9 @@ extension Symbolizer {
         guard held > options.memoryLimit else { return }
         held -= cachedFrames * (MemoryLayout<Frame>.stride + 96)
         dropCaches()
-        var candidates: [(lastUse: UInt64, bytes: Int, drop: () -> Void)] = registry.modules.map {
-            ($0.lastUse, $0.bytesHeld, $0.dropIndex)
-        }
-        candidates.append((kernel.lastUse, kernel.bytesHeld, kernel.drop))
+        var candidates = [(lastUse: kernel.lastUse, bytes: kernel.bytesHeld, drop: kernel.drop)]
         candidates += table.all.compactMap { image in
-            image.perfMap.map { (0, image.bytesHeld, $0.drop) }
+            image.perfMap.map { (lastUse: 0, bytes: image.bytesHeld, drop: $0.drop) }
         }
         candidates.sort { $0.lastUse < $1.lastUse }
         for candidate in candidates where candidate.bytes > 0 && held > options.memoryLimit * 3 / 4 {

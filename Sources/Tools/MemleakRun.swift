@@ -57,6 +57,7 @@ final class MemleakRun {
             try prepare(loaded, process, finder)
         }
         guard apus_count_signal(SIGUSR1) == 0 else { throw BPFError("count SIGUSR1", code: errno) }
+        defer { sayLosses(loaded) }
         try session.run(
             loaded, of: "calls",
             ready: { try ready(loaded) },
@@ -66,12 +67,15 @@ final class MemleakRun {
             detach: { [self] in probes?.detach() },
             atEnd: {
                 report.askForDebugFiles()
-                try write(loaded, isLast: true)
-                if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
+                // A reader of stdout that has gone, or a full disk behind it, is no reason to lose the files.
+                let rows = Result {
+                    try write(loaded, isLast: true)
+                    if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
+                }
                 try report.writeFiles()
                 report.concludeDebugFiles()
+                try rows.get()
             })
-        sayLosses(loaded)
     }
 
     private func configure(_ object: borrowing OpenObject, byTables: Bool) throws {

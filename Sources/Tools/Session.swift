@@ -150,25 +150,41 @@ package final class Session {
             for (index, ring) in rings.enumerated() { losses[index].update(Losses(ring.counters)) }
             try afterRound()
         }
-        try ready()
-        try output.flush()
-        explain("ready: all probes are attached")
-        try withoutActuallyEscaping(interval?.report ?? {}) { report in
-            if let interval { try loop.schedule(seconds: interval.seconds, repeating: true, fire: report) }
-            try begin(sources.map(\.object))
-            let reason = try loop.run()
-            loop.cancelTimers()
-            links.detach()
-            detach()
-            for ring in rings { ring.drainAll() }
-            if let failure { throw failure }
-            if reason != .outputClosed {
-                try atEnd()
+        var isUnderWay = false
+        withoutActuallyEscaping(interval?.report ?? {}) { report in
+            do {
+                try ready()
                 try output.flush()
+                explain("ready: all probes are attached")
+                if let interval {
+                    try loop.schedule(seconds: interval.seconds, repeating: true, fire: report)
+                }
+                try begin(sources.map(\.object))
+                isUnderWay = true
+                if try loop.run() == .outputClosed { output.discardRest() }
+            } catch {
+                failure = failure ?? error
             }
+            loop.cancelTimers()
+            loop.afterRound = {}
         }
-        loop.afterRound = {}
+        // From here on every way out is the same: what was gathered is written, and what was lost is said.
+        links.detach()
+        detach()
+        for ring in rings { ring.drainAll() }
+        do {
+            // Without a run there is nothing to report: the command could not be started.
+            if isUnderWay { try atEnd() }
+            try output.flush()
+        } catch {
+            failure = failure ?? error
+        }
         launched?.end()
+        sayWhatWasLost(&losses, sources, rings)
+        if let failure { throw failure }
+    }
+
+    private func sayWhatWasLost(_ losses: inout [LossReport], _ sources: [Source], _ rings: [EventRing]) {
         for (index, source) in sources.enumerated() {
             let skipped = source.object.skippedRuns()
             for (program, runs) in skipped.sorted(by: { $0.key < $1.key }) {

@@ -147,9 +147,11 @@ final class StackReport {
     /// - Parameter rows: false if they have been written already.
     func write(to output: Output, json: Bool, rows: Bool = true) throws {
         names.finish()
-        if rows { try writeRows(to: output, json: json) }
+        // A reader of stdout that has gone, or a full disk behind it, is no reason to lose the files.
+        let rows = Result { if rows { try writeRows(to: output, json: json) } }
         try writeFiles()
         names.concludeDebugFiles()
+        try rows.get()
     }
 
     /// Forgets what has been added: for a report of what comes from now on.

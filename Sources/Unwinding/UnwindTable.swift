@@ -46,7 +46,7 @@ package struct UnwindTable: Sendable {
     package init?(_ file: OpenFile, path: String, search: DebugFileSearch) {
         guard let elf = ELFFile(.file(file)) else { return nil }
         self.init(elf) { elf in
-            search.find(for: elf, identity: file.identity, path: path, buildID: elf.buildID)?
+            search.find(for: CodeFileFacts(elf), identity: file.identity, path: path)?
                 .verified.map { .file($0) }
         }
     }

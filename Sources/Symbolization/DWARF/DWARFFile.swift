@@ -8,25 +8,32 @@ internal import Glibc
 final class DWARFFile {
     /// That of the current call; -1 outside.
     private var lent: Int32 = -1
-    private let path: String?
+    /// Which one it is: nil if it is lent.
+    private let related: RelatedFile?
+    private let isDebugFile: Bool
+    let others: RelatedFiles
     private var opened: OpenFile?
     private let identity: FileIdentity?
     private let stamp: FileStamp?
     /// How often bytes were fetched, in order to know whether a lookup did.
     private(set) var reads = 0
 
-    /// A file that is lent.
-    init() {
-        path = nil
+    /// A file that is lent: a module's own, or its separate debug file.
+    init(_ others: RelatedFiles, isDebugFile: Bool) {
+        self.others = others
+        self.isDebugFile = isDebugFile
+        related = nil
         identity = nil
         stamp = nil
     }
 
-    /// A file of our own root; nil if it is not there.
-    init?(path: String) {
-        guard let file = OpenFile(path: path), let stamp = file.stamp else { return nil }
-        self.path = path
+    /// A file that another names; nil if it is not there.
+    init?(_ related: RelatedFile, _ others: RelatedFiles) {
+        guard let file = others.open(related), let stamp = file.stamp else { return nil }
+        self.related = related
+        self.others = others
         self.stamp = stamp
+        isDebugFile = false
         identity = file.identity
         opened = file
     }
@@ -39,22 +46,26 @@ final class DWARFFile {
         opened = nil
     }
 
-    /// The path by which the kernel knows the file now; nil if it has none any more.
-    var currentPath: String? {
-        guard descriptor >= 0 else { return nil }
-        let path = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
-            filled = buffer.withMemoryRebound(to: CChar.self) { text in
-                text.baseAddress.map { max(readlink("/proc/self/fd/\(descriptor)", $0, text.count), 0) } ?? 0
-            }
+    /// The file beside this one whose name has this behind.
+    func beside(suffix: String) -> RelatedFile? {
+        related == nil ? RelatedFile(base: isDebugFile ? .debugFile : .file, name: suffix) : nil
+    }
+
+    /// The file at a path from this one's folder, or at an absolute path; nil if this one's is not known.
+    func neighbour(_ path: String) -> RelatedFile? {
+        if path.hasPrefix("/") { return RelatedFile(base: .root, name: path) }
+        guard let related else {
+            return RelatedFile(base: isDebugFile ? .folderOfDebugFile : .folderOfFile, name: path)
         }
-        return path.first == UInt8(ascii: "/") ? String(decoding: path, as: UTF8.self) : nil
+        return related.base == .root
+            ? RelatedFile(base: .root, name: directory(of: related.name) + path) : nil
     }
 
     private var descriptor: Int32 {
-        guard let path else { return lent }
+        guard let related else { return lent }
         if let opened { return opened.descriptor }
         // Not if it is another one by now.
-        guard let file = OpenFile(path: path), file.identity == identity, file.stamp == stamp else {
+        guard let file = others.open(related), file.identity == identity, file.stamp == stamp else {
             return -1
         }
         opened = file
@@ -63,7 +74,7 @@ final class DWARFFile {
 
     /// The headers; nil if this is no ELF file.
     func headers() -> ELFFile? {
-        OpenFile(path: "/proc/self/fd/\(descriptor)").flatMap { ELFFile(.file($0)) }
+        OpenFile(duplicating: descriptor).flatMap { ELFFile(.file($0)) }
     }
 
     /// Reads at an offset until the buffer is full or the file ends; returns how many bytes.

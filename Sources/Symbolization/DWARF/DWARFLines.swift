@@ -32,6 +32,7 @@ package final class DWARFLines: LineProvider {
     }
 
     private let memoryLimit: Int
+    private let opener: RelatedFileOpener
     private var modules: [Int: State] = [:]
     private var bytes: [Int: Int] = [:]
     private var recent: (number: Int, module: DWARFModule)?
@@ -42,7 +43,14 @@ package final class DWARFLines: LineProvider {
 
     /// - Parameter memoryLimit: How many bytes may be held. What was used least recently is given up beyond, and
     ///   read again when needed. A section that is compressed is only read if it fits into half of that.
-    package init(memoryLimit: Int = 512 << 20) { self.memoryLimit = memoryLimit }
+    /// - Parameter opener: Opens what the debug information names besides: .dwo files and the like.
+    package init(
+        memoryLimit: Int = 512 << 20,
+        opener: @escaping RelatedFileOpener = { module, file in file.open(module.file, module.debugFile) }
+    ) {
+        self.memoryLimit = memoryLimit
+        self.opener = opener
+    }
 
     package func lines(
         module identity: ModuleIdentity, address: UInt64
@@ -74,7 +82,8 @@ package final class DWARFLines: LineProvider {
         case .evicted(let left)?: budget = left
         case nil: forgetOthers()
         }
-        guard let module = DWARFModule(identity, budget: budget, memoryLimit: memoryLimit / 2) else {
+        guard let module = DWARFModule(
+                identity, budget: budget, memoryLimit: memoryLimit / 2, opener: opener) else {
             modules[identity.number] = .withoutInformation
             return nil
         }

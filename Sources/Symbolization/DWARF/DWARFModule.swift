@@ -8,6 +8,7 @@ final class DWARFModule {
     private let object: DWARFObject
     private let isInDebugFile: Bool
     private let code: DWARFCode
+    private let others: RelatedFiles
     private let split: DWARFSplit
     private var index: DWARFUnitIndex?
     /// By the unit's number; nil for those that cannot be read.
@@ -20,8 +21,12 @@ final class DWARFModule {
     private(set) var unitsRead = 0
 
     /// Looks for debug information; nil if there is none.
-    init?(_ identity: ModuleIdentity, budget: DWARFBudget, memoryLimit: Int) {
-        let file = DWARFFile()
+    init?(
+        _ identity: ModuleIdentity, budget: DWARFBudget, memoryLimit: Int, opener: @escaping RelatedFileOpener
+    ) {
+        let others = RelatedFiles(identity, opener)
+        self.others = others
+        let file = DWARFFile(others, isDebugFile: false)
         file.lend(identity.file)
         guard identity.file >= 0, let headers = file.headers() else { return nil }
         budget.beginLookup()
@@ -30,7 +35,7 @@ final class DWARFModule {
             self.object = object
             isInDebugFile = false
         } else {
-            let file = DWARFFile()
+            let file = DWARFFile(others, isDebugFile: true)
             guard let descriptor = identity.debugFile else { return nil }
             file.lend(descriptor)
             guard let headers = file.headers(),
@@ -52,6 +57,7 @@ final class DWARFModule {
         lastUse = time
         guard code.contains(address), let descriptor = isInDebugFile ? identity.debugFile : identity.file
         else { return ([], false) }
+        others.identity = identity
         object.file.lend(descriptor)
         budget.beginLookup()
         let before = (object.reads, object.nameBytes, unitsRead)

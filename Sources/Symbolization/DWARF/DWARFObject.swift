@@ -111,11 +111,10 @@ final class DWARFObject {
     /// The file that .gnu_debugaltlink names; nil if it is not there.
     var alternate: DWARFObject? {
         if let openedAlternate { return openedAlternate }
-        guard let (name, buildID) = alternateLink, let own = file.currentPath else { return nil }
+        guard let (name, buildID) = alternateLink, let related = file.neighbour(name) else { return nil }
         // Only one attempt, whatever becomes of it.
         alternateLink = nil
-        let path = name.hasPrefix("/") ? name : directory(of: own) + name
-        guard let other = DWARFFile(path: path), let headers = other.headers(),
+        guard let other = DWARFFile(related, file.others), let headers = other.headers(),
             headers.buildID == buildID
         else { return nil }
         let object = DWARFObject(other, headers: headers, budget: budget, memoryLimit: memoryLeft / 2)

@@ -37,7 +37,7 @@ final class DWARFSplit {
     }
 
     private func openPackage(_ executable: DWARFFile) -> (object: DWARFObject, index: DWARFPackageIndex)? {
-        guard let path = executable.currentPath, let object = open(path + ".dwp"),
+        guard let file = executable.beside(suffix: ".dwp"), let object = open(file, executable.others),
             let section = object.section(.unitIndex), let index = DWARFPackageIndex(section)
         else { return nil }
         return (object, index)
@@ -50,7 +50,8 @@ final class DWARFSplit {
             guard let directory = skeleton.directory, directory.hasPrefix("/") else { return nil }
             path = directory + "/" + name
         }
-        guard let object = open(path) else { return nil }
+        let file = RelatedFile(base: .root, name: path)
+        guard let object = open(file, skeleton.object.file.others) else { return nil }
         // There is one compilation unit in a file, and units of types.
         for offset in object.units.prefix(1 << 12) {
             if let unit = DWARFUnit(object, at: offset, skeleton: skeleton), unit.splitID == id {
@@ -60,8 +61,8 @@ final class DWARFSplit {
         return nil
     }
 
-    private func open(_ path: String) -> DWARFObject? {
-        guard let file = DWARFFile(path: path), let headers = file.headers() else { return nil }
+    private func open(_ related: RelatedFile, _ others: RelatedFiles) -> DWARFObject? {
+        guard let file = DWARFFile(related, others), let headers = file.headers() else { return nil }
         return DWARFObject(file, headers: headers, isSplit: true, budget: budget, memoryLimit: memoryLimit)
     }
 }
