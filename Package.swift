@@ -34,6 +34,11 @@ let package = Package(
         // Call frame information as tables that BPF programs search.
         .target(
             name: "Unwinding", dependencies: ["CBPFPrograms", "Symbolization"], swiftSettings: swiftSettings),
+        // A process of ours without privileges, which reads files that nobody trusts.
+        .target(name: "CReading"),
+        .target(
+            name: "Reading", dependencies: ["CBPFPrograms", "CReading", "Symbolization", "Unwinding"],
+            swiftSettings: swiftSettings),
         // Where to put probes, and the allocators of a process.
         .target(
             name: "Probing", dependencies: ["Processes", "Symbolization"], swiftSettings: swiftSettings),
@@ -45,8 +50,8 @@ let package = Package(
         .target(
             name: "Tools",
             dependencies: [
-                "CBPFPrograms", "CSupport", "Probing", "Processes", "Reporting", "Symbolization", "Tracing",
-                "Unwinding",
+                "CBPFPrograms", "CSupport", "Probing", "Processes", "Reading", "Reporting", "Symbolization",
+                "Tracing", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: smallSettings),
@@ -64,7 +69,8 @@ let package = Package(
             path: "Benchmarks/UnwindTables", swiftSettings: swiftSettings),
         // Measures how fast addresses of a process get names.
         .executableTarget(
-            name: "name-addresses", dependencies: ["Symbolization"], path: "Benchmarks/NameAddresses",
+            name: "name-addresses", dependencies: ["Reading", "Symbolization"],
+            path: "Benchmarks/NameAddresses",
             swiftSettings: swiftSettings),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
         .testTarget(

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
+import Reading
 import Symbolization
 
-// name-addresses PID COUNT [RANGES]   milliseconds to look at the process, to name COUNT addresses of its code, each
-//                                     once, and to name them again; RANGES: so many of its mappings at most
+// name-addresses [--reader] PID COUNT [RANGES]
+//                                     milliseconds to look at the process, to name COUNT addresses of its code, each
+//                                     once, and to name them again; RANGES: so many of its mappings at most;
+//                                     --reader: files are read by a process without privileges, as the commands do
 
 func milliseconds() -> Double {
     var time = timespec()
@@ -46,9 +49,12 @@ func addresses(in ranges: [Range<UInt64>], count: Int) -> [UInt64] {
     return result
 }
 
-let arguments = CommandLine.arguments.dropFirst().compactMap { Int($0) }
-guard arguments.count >= 2, arguments.count == CommandLine.arguments.count - 1, arguments[1] > 0 else {
-    fail("usage: name-addresses PID COUNT [RANGES]")
+if CommandLine.arguments == [ReaderService.name] { exit(ReaderService.run(as: ReaderService.name)) }
+let words = CommandLine.arguments.dropFirst()
+let usesReader = words.first == "--reader"
+let arguments = words.dropFirst(usesReader ? 1 : 0).compactMap { Int($0) }
+guard arguments.count >= 2, arguments.count == words.count - (usesReader ? 1 : 0), arguments[1] > 0 else {
+    fail("usage: name-addresses [--reader] PID COUNT [RANGES]")
 }
 let process = Int32(clamping: arguments[0])
 var ranges = codeRanges(of: process)
@@ -57,14 +63,25 @@ if arguments.count > 2 { ranges = Array(ranges.sorted { $0.count > $1.count }.pr
 guard !ranges.isEmpty else { fail("process \(process) maps no code") }
 let wanted = addresses(in: ranges, count: arguments[1])
 
-let symbolizer = Symbolizer(options: SymbolizerOptions())
+let options = SymbolizerOptions()
+let start = milliseconds()
+let reader: any CodeReader =
+    usesReader
+    ? ReaderProcess(executable: "/proc/self/exe", options: options, lines: false) : LocalReader(options)
+let symbolizer = Symbolizer(options: options, reader: reader)
 let begin = milliseconds()
 symbolizer.observe(process: process)
 let observed = milliseconds()
 var named = 0
-for address in wanted {
-    let frames = symbolizer.frames(user: address, process: process, isReturnAddress: false)
-    if frames[0].function != nil { named += 1 }
+/// As many as a report asks for with one question.
+let batch = 1 << 15
+for start in stride(from: 0, to: wanted.count, by: batch) {
+    let part = wanted[start..<min(start + batch, wanted.count)]
+    symbolizer.prepare(part.map { UserAddress($0, process: process, isReturnAddress: false, at: nil) })
+    for address in part {
+        let frames = symbolizer.frames(user: address, process: process, isReturnAddress: false)
+        if frames[0].function != nil { named += 1 }
+    }
 }
 let first = milliseconds()
 for address in wanted { _ = symbolizer.frames(user: address, process: process, isReturnAddress: false) }
@@ -72,7 +89,8 @@ let second = milliseconds()
 let statistics = symbolizer.statistics
 print(
     """
-    {"files":\(ranges.count),"addresses":\(wanted.count),"named":\(named),"observe_ms":\(observed - begin),\
+    {"files":\(ranges.count),"addresses":\(wanted.count),"named":\(named),"start_ms":\(begin - start),\
+    "observe_ms":\(observed - begin),\
     "first_ms":\(first - observed),"again_ms":\(second - first),"symbols":\(statistics.symbolsIndexed),\
     "bytes":\(statistics.bytesHeld),"indexes_given_up":\(statistics.evictions)}
     """)

@@ -3,11 +3,22 @@ internal import CSymbolization
 
 /// Turns the names that compilers give to linkers into those of the source.
 final class Demangler {
-    private let runtime = RuntimeDemangler()
+    private let runtime: RuntimeDemangler
+
+    /// - Parameter leavesRiskyNames: Names that may stand for gigabytes stay mangled, behind a NUL.
+    init(leavesRiskyNames: Bool = false) { runtime = RuntimeDemangler(leavesRiskyNames: leavesRiskyNames) }
 
     /// The name as in the source, or as it is if it is not mangled, too long, or not understood.
     func text(of name: [UInt8]) -> String {
         demangled(name) ?? String(decoding: name, as: UTF8.self)
+    }
+
+    /// The same by this process itself, whatever time and memory it takes.
+    static func unlimited(_ name: [UInt8]) -> String {
+        guard name.count < Int(APUS_MANGLED_MAX), let text = RuntimeDemangler().direct(name) else {
+            return String(decoding: name, as: UTF8.self)
+        }
+        return text
     }
 
     /// nil if it is not mangled, longer than 4 KiB, not understood, or stands for more than 16 KiB.

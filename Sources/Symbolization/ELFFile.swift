@@ -26,6 +26,14 @@ package struct ELFFile {
         package var address: UInt64
         package var fileSize: UInt64
 
+        package init(type: UInt32, flags: UInt32, offset: UInt64, address: UInt64, fileSize: UInt64) {
+            self.type = type
+            self.flags = flags
+            self.offset = offset
+            self.address = address
+            self.fileSize = fileSize
+        }
+
         /// PT_LOAD.
         package var isLoaded: Bool { type == 1 }
         /// PF_X.

@@ -7,6 +7,7 @@ package final class Module {
     /// As the process sees it.
     package let path: String
     let buildID: String?
+    package let buildIDBytes: [UInt8]
     let stamp: FileStamp?
     /// Where the parts of the file go in memory.
     let segments: SegmentMap
@@ -21,7 +22,7 @@ package final class Module {
     /// Set by the owner at each use, to find what was not used for longest.
     var lastUse: UInt64 = 0
 
-    init(
+    package init(
         number: Int, path: String, source: ByteSource, facts: CodeFileFacts, debugFile: DebugFile?,
         reader: any CodeReader
     ) {
@@ -30,6 +31,7 @@ package final class Module {
         self.source = source
         self.debugFile = debugFile
         self.reader = reader
+        buildIDBytes = facts.buildID ?? []
         buildID = facts.buildID.map { hexadecimal($0) }
         isStripped = !facts.isComplete
         segments = SegmentMap(facts.segments)

@@ -123,7 +123,8 @@ final class ModuleRegistry {
         }
         nextNumber += 1
         return Module(
-            number: nextNumber, path: path, source: source, facts: facts, debugFile: debugFile, reader: reader)
+            number: nextNumber, path: path, source: source, facts: facts, debugFile: debugFile, reader: reader
+        )
     }
 
     /// Opens the very file that is mapped, also if it has no name any more or another has taken its name.

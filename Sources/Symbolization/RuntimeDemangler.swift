@@ -13,16 +13,24 @@ final class RuntimeDemangler {
     private var failures = 0
     /// How long a name may take, in milliseconds; usual ones take less than one.
     private let patience: Int32 = 500
+    private let leavesRiskyNames: Bool
+
+    /// What stands before a name that was left as it is. No name of a file has it inside.
+    static let mark = "\0"
+
+    /// - Parameter leavesRiskyNames: No child is started.
+    init(leavesRiskyNames: Bool = false) { self.leavesRiskyNames = leavesRiskyNames }
 
     deinit { stop() }
 
     /// nil if it is no name or stands for too much. `name` is shorter than 4 KiB.
     func demangle(_ name: [UInt8]) -> String? {
         // Types that consist of such types multiply: sixteen make the text at most 3^4 * 4 times as long.
-        repetitions(in: name) <= 16 ? direct(name) : byChild(name)
+        if repetitions(in: name) <= 16 { return direct(name) }
+        return leavesRiskyNames ? Self.mark + String(decoding: name, as: UTF8.self) : byChild(name)
     }
 
-    private func direct(_ name: [UInt8]) -> String? {
+    func direct(_ name: [UInt8]) -> String? {
         withTerminated(name) { mangled in
             withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(APUS_DEMANGLED_MAX)) { buffer in
                 let length = apus_demangle(mangled, buffer.baseAddress, buffer.count)

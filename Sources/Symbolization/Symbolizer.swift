@@ -102,20 +102,27 @@ package final class Symbolizer {
             counts.misses += 1
             return [Frame(kind: .user, moduleOffset: address, address: address)]
         }
-        // User addresses have no use for the highest bit, but for vsyscall, of which no call is made.
-        let key = address << 1 | (isReturnAddress ? 1 : 0)
+        let key = Self.key(address, isReturnAddress)
         if let known = image.cache[key] {
             if known[0].function == nil { counts.misses += 1 }
             return known
         }
         let (found, owner, isLasting) = find(query, in: image, process: process)
         if found[0].function == nil { counts.misses += 1 }
-        if isLasting {
-            if cachedFrames >= 1 << 18 { dropCaches() }
-            if owner.cache.updateValue(found, forKey: key) == nil { cachedFrames += 1 }
-        }
+        if isLasting { remember(found, key, in: owner) }
         enforceLimit()
         return found
+    }
+
+    /// Of a frame in an image's cache. User addresses have no use for the highest bit, but for vsyscall, of which no
+    /// call is made.
+    private static func key(_ address: UInt64, _ isReturnAddress: Bool) -> UInt64 {
+        address << 1 | (isReturnAddress ? 1 : 0)
+    }
+
+    func remember(_ frames: [Frame], _ key: UInt64, in image: ProcessImage) {
+        if cachedFrames >= 1 << 18 { dropCaches() }
+        if image.cache.updateValue(frames, forKey: key) == nil { cachedFrames += 1 }
     }
 
     /// The frame of an address of the kernel.
@@ -197,6 +204,19 @@ package final class Symbolizer {
     }
 }
 
+/// An address that only the reader of a file can name.
+struct ModuleQuery {
+    let wanted: UserAddress
+    let image: ProcessImage
+    /// Of its frames in the image's cache.
+    let key: UInt64
+    fileprivate let query: Query
+    fileprivate let module: Module
+    /// As the file counts.
+    fileprivate let place: UInt64
+    fileprivate let name: String
+}
+
 /// An address, and the one to look up for it.
 private struct Query {
     let address: UInt64
@@ -228,11 +248,44 @@ extension Symbolizer {
 
     private func frames(_ query: Query, in module: Module, _ region: ProcessImage.Region) -> [Frame] {
         module.lastUse = clock
-        let offset = query.lookup - region.mapping.start + region.mapping.offset
-        let place = module.segments.address(ofOffset: offset) ?? offset
+        let place = Self.place(of: query, in: module, region)
         if let debugFileServer { module.fetchDebugFile(from: debugFileServer) }
         let found = reader.names(at: [CodePlace(module: module, address: place)])
-        return Self.frames(query, found.first ?? NamedPlace(), module: module, place: place, name: region.name)
+        return Self.frames(
+            query, found.first ?? NamedPlace(), module: module, place: place, name: region.name)
+    }
+
+    /// Where an address of the process is, as the file counts.
+    private static func place(of query: Query, in module: Module, _ region: ProcessImage.Region) -> UInt64 {
+        let offset = query.lookup - region.mapping.start + region.mapping.offset
+        return module.segments.address(ofOffset: offset) ?? offset
+    }
+
+    /// The question that an address of a process is to the reader; nil if it is known, or none.
+    func question(_ wanted: UserAddress) -> ModuleQuery? {
+        let address = wanted.address
+        let query = Query(address: address, lookup: wanted.isReturnAddress ? address &- 1 : address)
+        let key = Self.key(address, wanted.isReturnAddress)
+        guard let image = table.image(of: wanted.process, at: wanted.time, with: query.lookup),
+            image.cache[key] == nil, let region = image.region(at: query.lookup),
+            case .module(let module) = region.content
+        else { return nil }
+        return ModuleQuery(
+            wanted: wanted, image: image, key: key, query: query, module: module,
+            place: Self.place(of: query, in: module, region), name: region.name)
+    }
+
+    /// The frames of many addresses, each as `frames` has them.
+    func names(of questions: [ModuleQuery]) -> [[Frame]] {
+        for question in questions {
+            question.module.lastUse = clock
+            if let debugFileServer { question.module.fetchDebugFile(from: debugFileServer) }
+        }
+        let found = reader.names(at: questions.map { CodePlace(module: $0.module, address: $0.place) })
+        return zip(questions, found).map { question, found in
+            Self.frames(
+                question.query, found, module: question.module, place: question.place, name: question.name)
+        }
     }
 
     private static func frames(

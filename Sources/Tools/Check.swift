@@ -2,7 +2,9 @@
 package import ArgumentParser
 internal import Glibc
 internal import Processes
+internal import Reading
 internal import Reporting
+internal import Symbolization
 internal import Tracing
 
 /// What can be done here, and what stands in the way of the rest.
@@ -46,6 +48,7 @@ package struct Check: ParsableCommand {
             try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
         }
         try output.row(table, Self.unwinding(privileged: missing.isEmpty))
+        try output.row(table, Self.reading())
         var failed = false
         for command in Toolkit.commands {
             let finding = Self.finding(command)
@@ -122,6 +125,17 @@ package struct Check: ParsableCommand {
             return Finding(
                 kind: "feature", name: name, answer: "no", remark: "stacks follow frame pointers: \(error)")
         }
+    }
+
+    /// Whether files of other users are read by a process without privileges; commands do without.
+    private static func reading() -> Finding {
+        let reader = ReaderProcess(executable: Reader.executable, options: SymbolizerOptions(), lines: false)
+        // Any question will do: the answer comes after it has given up what it does not need.
+        _ = reader.facts(of: .memory([]))
+        let refusal = reader.losses.ends > 0 ? "it ends" : reader.refusal
+        return Finding(
+            kind: "feature", name: "symbols read without privileges", answer: refusal == nil ? "yes" : "no",
+            remark: refusal.map { "files of other users are read with ours: \($0)" } ?? "")
     }
 
     private static func finding(_ command: any TracingCommand.Type) -> Finding {

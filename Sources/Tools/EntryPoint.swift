@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import ArgumentParser
 internal import Glibc
+internal import Reading
 internal import Reporting
 
 /// Runs the command that the arguments, or the name of the link we were called through, ask for.
 ///
 /// - Returns: the exit status: 0, 1 for a failure at run time, 64 for wrong usage (EX_USAGE of sysexits.h).
 package func runApus(_ arguments: [String]) -> Int32 {
+    if arguments == [ReaderService.name] || arguments == [ReaderService.demanglerName] {
+        return ReaderService.run(as: arguments[0])
+    }
+    Reader.enable()
     let link = arguments.first?.split(separator: "/").last.map(String.init) ?? "apus"
     let command: any ParsableCommand.Type =
         Toolkit.commands.first { $0.configuration.commandName == link } ?? Apus.self

@@ -58,7 +58,7 @@ final class MemleakReport {
     }
 
     /// Says what could not be had.
-    func concludeDebugFiles() { names.concludeDebugFiles() }
+    func concludeNames() { names.conclude() }
 
     // MARK: - Reading
 
@@ -181,14 +181,31 @@ final class MemleakReport {
         let store = StackStore(object)
         // Not for longer: an address may stand for something else when the process has mapped another file there.
         var known: [UInt64: NamedStacks.Part] = [:]
-        for stack in wanted where !stacks.has(stack) {
-            let (addresses, end) = store[stack]
-            guard !addresses.isEmpty else { continue }
-            ends[stack] = end
-            var parts = parts(addresses, &known)
-            if let marker = end.marker { parts.append(stacks.add(part: [Frame(marker: marker)])) }
-            stacks.add(stack, parts)
+        let unnamed = wanted.filter { !stacks.has($0) }
+        for start in stride(from: 0, to: unnamed.count, by: 1 << 12) {
+            let stored = unnamed[start..<min(start + 1 << 12, unnamed.count)].map { ($0, store[$0]) }
+            prepare(stored.map(\.1.addresses), known)
+            for (stack, (addresses, end)) in stored where !addresses.isEmpty {
+                name(stack, addresses, end, &known)
+            }
         }
+    }
+
+    private func name(
+        _ stack: UInt64, _ addresses: [UInt64], _ end: StackEnd, _ known: inout [UInt64: NamedStacks.Part]
+    ) {
+        ends[stack] = end
+        var parts = parts(addresses, &known)
+        if let marker = end.marker { parts.append(stacks.add(part: [Frame(marker: marker)])) }
+        stacks.add(stack, parts)
+    }
+
+    /// Asks for the names of many addresses at once.
+    private func prepare(_ stacks: [[UInt64]], _ known: [UInt64: NamedStacks.Part]) {
+        guard let process else { return }
+        let addresses = Set(stacks.joined()).filter { known[$0] == nil }
+        names.symbolizer.prepare(
+            addresses.map { UserAddress($0, process: process, isReturnAddress: true, at: nil) })
     }
 
     private func parts(_ addresses: [UInt64], _ known: inout [UInt64: NamedStacks.Part]) -> [NamedStacks.Part]

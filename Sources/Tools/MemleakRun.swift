@@ -73,7 +73,7 @@ final class MemleakRun {
                     if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
                 }
                 try report.writeFiles()
-                report.concludeDebugFiles()
+                report.concludeNames()
                 try rows.get()
             })
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Reading
 internal import Reporting
 internal import Symbolization
 internal import Tracing
@@ -8,17 +9,20 @@ internal import Tracing
 final class StackNames {
     private let options: PictureOptions
     let symbolizer: Symbolizer
+    let reader: ReaderProcess
     private var lastLook: [Int32: UInt64] = [:]
     private var feed: UnwinderFeed?
     /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
     private var watch: TaskWatch?
     private var debugFiles: DebugFileServer?
+    private var say: ((String) -> Void)?
 
     init(_ options: PictureOptions) {
         self.options = options
-        symbolizer = Symbolizer(
-            options: SymbolizerOptions(demangle: options.demangle),
-            lines: options.lines || options.inlines ? DWARFLines() : nil)
+        let settings = SymbolizerOptions(demangle: options.demangle)
+        reader = ReaderProcess(
+            executable: Reader.executable, options: settings, lines: options.lines || options.inlines)
+        symbolizer = Symbolizer(options: settings, reader: reader)
     }
 
     /// Follows what processes map from now on, where the kernel lets us, and tells unwinders.
@@ -27,10 +31,12 @@ final class StackNames {
     ///
     /// - Parameter only: the processes that matter; nil for all.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session, only processes: Set<Int32>?) throws {
+        say = session.say
         debugFiles = try options.debugFiles.server(session)
         watch = try TaskWatch(session, feeding: symbolizer, only: processes)
         let served = unwinders.compactMap { $0 }
         guard !served.isEmpty else { return }
+        for unwinder in served { unwinder.makeTable = reader.unwindTable }
         let feed = UnwinderFeed(served, symbolizer, only: processes)
         self.feed = feed
         watch?.afterReading = feed.flush
@@ -110,7 +116,16 @@ final class StackNames {
     }
 
     /// Says what could not be had.
-    func concludeDebugFiles() { debugFiles?.conclude() }
+    func conclude() {
+        debugFiles?.conclude()
+        let losses = reader.losses
+        guard losses.ends > 0 else { return }
+        let effect =
+            losses.names + losses.files == 0
+            ? "nothing is missing"
+            : "\(losses.names) addresses have no name, and \(losses.files) files were not read"
+        say?("the process that reads symbols ended \(losses.ends) times and was started again: \(effect)")
+    }
 
     // MARK: - Frames
 

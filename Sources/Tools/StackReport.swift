@@ -78,8 +78,8 @@ final class StackReport {
         kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, program: UInt64?
     ) -> [Frame] {
         var frames = names.frames(kernel: kernel)
+        names.symbolizer.prepare(Self.addresses(user, process: process, program: program))
         for (index, address) in user.enumerated() {
-            // All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
             var found = names.symbolizer.frames(
                 user: address, process: process, isReturnAddress: index > 0, at: program)
             if index > 0, found[0].function == nil {
@@ -92,6 +92,32 @@ final class StackReport {
         }
         if let marker = end.marker { frames.append(Frame(marker: marker)) }
         return frames
+    }
+
+    /// All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
+    private static func addresses(_ user: [UInt64], process: Int32, program: UInt64?) -> [UserAddress] {
+        user.enumerated().map { index, address in
+            UserAddress(address, process: process, isReturnAddress: index > 0, at: program)
+        }
+    }
+
+    /// Names all stacks that have been added, many with one question.
+    private func nameAll() {
+        var waiting: [Key] = []
+        var addresses: [UserAddress] = []
+        func name() {
+            names.symbolizer.prepare(addresses)
+            for key in waiting { _ = frames(key) }
+            waiting = []
+            addresses = []
+        }
+        for key in entries.keys where lines[key] == nil {
+            waiting.append(key)
+            addresses += Self.addresses(key.user, process: key.process, program: key.program)
+            // Fewer than the symbolizer remembers.
+            if addresses.count >= 1 << 15 { name() }
+        }
+        name()
     }
 
     /// Function names of a stack's kernel part, leaf first.
@@ -125,6 +151,7 @@ final class StackReport {
 
     /// Entries that look different, by value, the largest last as in BCC's tools.
     private var sorted: [(key: Key, values: [UInt64])] {
+        nameAll()
         var merged: [Look: (key: Key, values: [UInt64])] = [:]
         for (key, values) in entries {
             let look = look(key)
@@ -150,7 +177,7 @@ final class StackReport {
         // A reader of stdout that has gone, or a full disk behind it, is no reason to lose the files.
         let rows = Result { if rows { try writeRows(to: output, json: json) } }
         try writeFiles()
-        names.concludeDebugFiles()
+        names.conclude()
         try rows.get()
     }
 
@@ -185,6 +212,7 @@ final class StackReport {
     ///
     /// - Parameter wakers: puts the waker's stack above the blocked one, its root on top.
     private func profile(wakers: Bool) -> Profile {
+        nameAll()
         var profile = Profile(valueTypes: style.valueTypes)
         profile.period = period
         if period > 0 { profile.periodType = Profile.ValueType(name: "cpu", unit: "nanoseconds") }

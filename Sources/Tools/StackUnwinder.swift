@@ -19,6 +19,8 @@ final class StackUnwinder {
     private var tables: [ObjectIdentifier: Placed] = [:]
     private var known: [Int32: unwind_process] = [:]
     private(set) var counts = Counts()
+    /// Reads a file's call frame information.
+    var makeTable: (Module) -> UnwindTable? = { UnwindTable($0.source) }
 
     struct Counts {
         var files = 0
@@ -95,7 +97,7 @@ final class StackUnwinder {
     private func table(of module: Module) -> Placed {
         if let known = tables[ObjectIdentifier(module)] { return known }
         let began = monotonicNanoseconds()
-        let placed = store(UnwindTable(module.source), of: module)
+        let placed = store(makeTable(module), of: module)
         counts.nanoseconds += monotonicNanoseconds() - began
         tables[ObjectIdentifier(module)] = placed
         return placed

@@ -76,6 +76,29 @@ package struct UnwindTable: Sendable {
         self.statistics = statistics
     }
 
+    /// A table that was made elsewhere.
+    ///
+    /// - Parameter pageSizes: How many rows each page has.
+    /// - Returns: nil if rows are not as many as their pages say, or name rules that are not there.
+    package init?(base: UInt64, pageSizes: [UInt32], rows: [UInt32], rules: [unwind_rule]) {
+        var pages: [Range<Int>] = []
+        pages.reserveCapacity(pageSizes.count)
+        var end = 0
+        for size in pageSizes {
+            guard size <= UInt32(UNWIND_PAGE_ROWS) else { return nil }
+            pages.append(end..<end + Int(size))
+            end += Int(size)
+        }
+        guard end == rows.count, !rules.isEmpty, rows.allSatisfy({ Int($0 >> 16) < rules.count }) else {
+            return nil
+        }
+        self.base = base
+        self.pages = pages
+        self.rows = rows
+        self.rules = rules
+        statistics = Statistics(rows: rows.count)
+    }
+
     /// The rule at an address, found as the BPF programs do: the last row of its page that is not after it.
     ///
     /// For a caller it is the address before the one that the call returns to.

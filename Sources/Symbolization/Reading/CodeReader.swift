@@ -73,7 +73,8 @@ package struct NamedPlace: Equatable, Sendable {
         package var line: Int?
         package var isInlined: Bool
 
-        package init(function: String? = nil, file: String? = nil, line: Int? = nil, isInlined: Bool = false) {
+        package init(function: String? = nil, file: String? = nil, line: Int? = nil, isInlined: Bool = false)
+        {
             self.function = function
             self.file = file
             self.line = line

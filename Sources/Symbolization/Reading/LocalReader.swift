@@ -14,14 +14,15 @@ package final class LocalReader: CodeReader {
     /// - Parameters:
     ///   - options: The limit of memory is that of symbols and names; lines have one of their own.
     ///   - lines: What knows source lines; without it there are none, and inlined functions are missing.
-    package convenience init(_ options: SymbolizerOptions = SymbolizerOptions(), lines: (any LineProvider)? = nil) {
-        self.init(options, lines: lines, demangler: options.demangle ? Demangler() : nil)
-    }
-
-    init(_ options: SymbolizerOptions, lines: (any LineProvider)?, demangler: Demangler?) {
+    ///   - leavesRiskyNames: Names that only a process of their own may demangle stay as they are, marked:
+    ///     see `RiskyNames`.
+    package init(
+        _ options: SymbolizerOptions = SymbolizerOptions(), lines: (any LineProvider)? = nil,
+        leavesRiskyNames: Bool = false
+    ) {
         memoryLimit = options.memoryLimit
         self.lines = lines
-        self.demangler = demangler
+        demangler = options.demangle ? Demangler(leavesRiskyNames: leavesRiskyNames) : nil
     }
 
     package func facts(of source: ByteSource) -> CodeFileFacts? { ELFFile(source).map(CodeFileFacts.init) }

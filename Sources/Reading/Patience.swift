@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CReading
+internal import Glibc
+internal import Symbolization
+
+/// How long an answer is waited for: as long as the other process computes, up to a limit, and somewhat longer when it
+/// does not get the CPU, or waits for a file that does not come.
+struct Patience {
+    /// Nanoseconds of CPU time.
+    private let work: UInt64
+    /// In nanoseconds of the monotonic clock.
+    private let end: UInt64
+    private let process: Int32
+    private let before: UInt64
+
+    /// How many times as long as the work it may take.
+    private static let slowness: UInt64 = 6
+
+    init(_ process: Int32, work: UInt64) {
+        self.process = process
+        self.work = work
+        end = monotonicNanoseconds() + work * Self.slowness
+        before = apus_cpu_time(process)
+    }
+
+    var isOver: Bool {
+        monotonicNanoseconds() >= end || apus_cpu_time(process) &- before >= work
+    }
+
+    /// Waits until there is something to read.
+    /// - Returns: Whether there is, before the time is over.
+    func waitUntilReadable(_ descriptor: Int32) -> Bool {
+        var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            let status = poll(&wait, 1, 250)
+            if status > 0 || status < 0 && errno != EINTR { return true }
+            if isOver { return false }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Testing
+
+extension EndToEnd {
+    /// The process without privileges that reads symbols, lines and tables for the commands.
+    @Suite struct ReaderTests {
+        /// A run of a command that names stacks, and its reader.
+        private final class Run {
+            private let output: Scratch
+            private let errors: Scratch
+            let child: Child
+
+            init(_ words: [String]) throws {
+                output = try Scratch()
+                errors = try Scratch()
+                child = try Child(
+                    [Harness.apus] + words + ["-v"],
+                    Child.Streams(output: output.descriptor, errors: errors.descriptor))
+                try eventually("\(words[0]) to be ready") {
+                    if child.end() != nil { throw HarnessError("it has ended: \(try said)") }
+                    return try said.contains("ready: all probes are attached")
+                }
+            }
+
+            var said: String { get throws { String(decoding: try errors.contents(), as: UTF8.self) } }
+
+            /// The reader that it has now.
+            var reader: pid_t? {
+                let path = "/proc/\(child.pid)/task/\(child.pid)/children"
+                let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+                return text.split(separator: " ").compactMap { pid_t($0) }.first { process in
+                    let name = try? String(contentsOfFile: "/proc/\(process)/comm", encoding: .utf8)
+                    return name == "apus-reader\n"
+                }
+            }
+
+            func finish() throws -> (end: End?, text: String, said: String) {
+                child.send(SIGINT)
+                let end = child.wait(patience: 60)
+                return (end, String(decoding: try output.contents(), as: UTF8.self), try said)
+            }
+        }
+
+        static let commands: [[String]] = [
+            ["profile", "-F", "99", "--json", "-p"], ["offcputime", "--json", "-p"],
+            ["stackcount", "-U", "t:syscalls:sys_enter_*", "--json", "-p"],
+            ["memleak", "--json", "--older", "0", "-p"],
+        ]
+
+        /// Looks for locks it can never have, allocates, and calls: something to see for each command.
+        private func target() throws -> Child {
+            try Child([try Harness.program("callers", options: ["-g", "-O1"]), "100000"])
+        }
+
+        @Test(arguments: commands)
+        func aReaderThatIsKilledIsStartedAgainAndNamesAreThere(words: [String]) throws {
+            let busy = words[0] == "profile"
+            let program = try busy ? Harness.program("burn", options: ["-g", "-O1"]) : nil
+            let target = try program.map { try Child([$0, "30"]) } ?? target()
+            defer { target.send(SIGKILL) }
+            let run = try Run(words + [String(target.pid)])
+            let first = try #require(run.reader, "no reader: \(try run.said)")
+            kill(first, SIGKILL)
+            usleep(300_000)
+            let (end, text, said) = try run.finish()
+            #expect(end == .exited(0), "\(said)")
+            if words[0] != "memleak" {
+                let wanted = busy ? "burn_here" : "sleep_here"
+                #expect(text.contains("\"\(wanted)\""), "\(said)")
+            }
+            #expect(said.contains("the process that reads symbols ended 1 times"), "\(said)")
+            #expect(said.contains("nothing is missing"), "\(said)")
+            // It is reaped, and the next one does not outlive the command.
+            #expect(kill(first, 0) != 0)
+        }
+
+        @Test func theReaderHasNoPrivilegesAndNoFilesButItsOwn() throws {
+            let target = try target()
+            defer { target.send(SIGKILL) }
+            let run = try Run(["offcputime", "--json", "-p", String(target.pid)])
+            let reader = try #require(run.reader)
+            let status = try String(contentsOfFile: "/proc/\(reader)/status", encoding: .utf8)
+            func field(_ name: String) -> [Substring] {
+                let line = status.split(separator: "\n").first { $0.hasPrefix(name + ":") } ?? ""
+                return line.split(whereSeparator: { $0 == "\t" || $0 == " " }).dropFirst().map { $0 }
+            }
+            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                #expect(field(set).first.flatMap { UInt64($0, radix: 16) } == 0, "\(set)")
+            }
+            #expect(field("Seccomp").first == "2")
+            #expect(field("NoNewPrivs").first == "1")
+            #expect(field("Uid").allSatisfy { $0 == "65534" })
+            // Nothing of what the command traces with: no BPF map, no perf event.
+            let files = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(reader)/fd").map {
+                name in
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(reader)/fd/\(name)"))
+                    ?? ""
+            }
+            #expect(
+                files.allSatisfy { !$0.contains("bpf") && !$0.contains("perf") && !$0.contains("anon_inode") }
+            )
+            #expect(try run.finish().end == .exited(0))
+            #expect(kill(reader, 0) != 0)
+        }
+
+        @Test func theReaderEndsWithACommandThatIsKilled() throws {
+            let target = try target()
+            defer { target.send(SIGKILL) }
+            let run = try Run(["offcputime", "--json", "-p", String(target.pid)])
+            let reader = try #require(run.reader)
+            run.child.send(SIGKILL)
+            _ = run.child.wait(patience: Harness.patience)
+            try eventually("the reader to end") {
+                let state = try? String(contentsOfFile: "/proc/\(reader)/stat", encoding: .utf8)
+                return state == nil || state?.contains(") Z ") == true
+            }
+        }
+
+        /// Every time it is needed, until there is no reader any more: the names are lost, and the rest is not.
+        @Test func aReaderThatAlwaysEndsCostsNamesOnly() throws {
+            let target = try target()
+            defer { target.send(SIGKILL) }
+            let run = try Run(["offcputime", "--json", "-p", String(target.pid)])
+            usleep(100_000)
+            run.child.send(SIGINT)
+            var killed = 0
+            try eventually("the command to end") {
+                if let reader = run.reader, kill(reader, SIGKILL) == 0 { killed += 1 }
+                return run.child.end() != nil
+            }
+            let (end, text, said) = try run.finish()
+            #expect(end == .exited(0), "\(said)")
+            #expect(!text.isEmpty && said.contains("the process that reads symbols ended"), "\(said)")
+        }
+    }
+}
