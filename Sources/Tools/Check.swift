@@ -45,6 +45,7 @@ package struct Check: ParsableCommand {
         for feature in Feature.allCases {
             try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
         }
+        try output.row(table, Self.tracefs())
         try output.row(table, Self.unwinding(privileged: missing.isEmpty))
         var failed = false
         for command in Toolkit.commands {
@@ -105,6 +106,14 @@ package struct Check: ParsableCommand {
         }
         return Finding(
             kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
+    }
+
+    private static func tracefs() -> Finding {
+        let found = Tracefs.system
+        return Finding(
+            kind: "feature", name: "the kernel's list of tracepoints (tracefs)",
+            answer: found == nil ? "no" : "yes",
+            remark: found?.access ?? Tracefs.remedy)
     }
 
     /// Whether the kernel takes the programs that walk user stacks; commands do without, by frame pointers.

@@ -62,7 +62,7 @@ struct ProbeTargets {
     ) throws {
         self.process = process
         let wanted = pattern.kinds.intersection(kinds)
-        let tracefs = Tracefs()
+        let tracefs = Tracefs.system
         if wanted.contains(.tracepoint), pattern.scope != nil || wanted == [.tracepoint] {
             targets = try Self.tracepoints(pattern, tracefs, only: wanted == [.tracepoint])
         }
@@ -128,8 +128,7 @@ struct ProbeTargets {
             {
                 return [Target(kind: .tracepoint, scope: scope, name: name, place: place)]
             }
-            throw CommandFailure(
-                "tracepoints are listed in tracefs, which is not mounted: \(Feature.tracefs.requirement)")
+            throw CommandFailure("tracepoints are listed in tracefs: \(Tracefs.remedy)")
         }
         return tracefs.tracepoints().filter { tracepoint in
             pattern.category?.matches(tracepoint.category) ?? true && pattern.matches(tracepoint.name)
