@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.3
 // SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
@@ -7,6 +7,9 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+    // A later toolchain or library may give up what this one has.
+    .treatWarning("DeprecatedDeclaration", as: .warning),
 ]
 
 // Most of the commands' code is options and set-up, which runs once: small matters more than fast.
