@@ -4,7 +4,7 @@
 # make test     set up, build, and pass the tests
 # make dist     one static, stripped executable with man pages and completions, in a tarball
 # make install  to PREFIX (/usr/local) below DESTDIR
-# make bench    measure, and write docs/benchmarks.md
+# make bench    measure, and write docs/benchmarks.md; QUICK=1 only sees whether that works
 # make lint     check formatting; make format: apply it
 # make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/KernelCases on other kernels
 
@@ -51,7 +51,7 @@ setup-test:
 
 run: setup
 	@$(MAKE) all
-	$(if $(filter 0,$(shell id -u)),,sudo )build/apus opensnoop --duration 10
+	@scripts/demo build/apus
 
 # Whose stacks are compared with gdb's; the script knows more programs, and asks more of a longer run.
 STACK_PROGRAMS := system-python bash perl c c-static c-static-pie c++
@@ -73,9 +73,10 @@ test-fast: bpf programs
 test-kernels: dist
 	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
 
-# Benchmarks/fetch-peers build/peers gets what it compares with.
-bench: build/dist/apus bench-programs
-	Benchmarks/run --apus $<
+# Benchmarks/fetch-peers build/peers gets what it compares with. QUICK=1: whether it works, in minutes.
+bench: setup-test
+	@$(MAKE) build/dist/apus bench-programs
+	Benchmarks/run --apus build/dist/apus $(if $(QUICK),--quick)
 
 bench-programs: bpf
 	$(SWIFT) build $(RELEASE_FLAGS) --product unwind-tables
@@ -139,8 +140,12 @@ build/syscalls.inc: scripts/syscall-names Makefile
 PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))
 programs: $(PROGRAMS)
 
+# One that opens libraries.
+build/programs/pool: STATIC :=
+build/programs/%: STATIC := -static
+
 build/programs/%: Tests/Programs/%.c
 	@mkdir -p $(@D)
-	cc -O2 -g -Wall -static -pthread $< -o $@
+	cc -O2 -g -Wall $(STATIC) -pthread $< -o $@
 
 -include $(BPF_OBJECTS:.o=.d)

@@ -66,13 +66,9 @@ extension ProcFS {
         mountPoint(of: "cgroup2", preferring: ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"])
     }
 
-    /// Where tracefs is mounted: /sys/kernel/tracing if it is there, else another place.
-    ///
-    /// Where there is only debugfs, its `tracing`, for the kernel mounts tracefs there when that is first
-    /// opened. nil if neither file system is mounted.
+    /// Where tracefs is mounted: /sys/kernel/tracing if it is there, else another place; nil if it is nowhere.
     package func tracefs() -> String? {
         mountPoint(of: "tracefs", preferring: ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"])
-            ?? mountPoint(of: "debugfs", preferring: ["/sys/kernel/debug"]).map { $0 + "/tracing" }
     }
 
     private func mountPoint(of type: String, preferring usual: [String]) -> String? {

@@ -75,7 +75,7 @@ package struct Cell {
 
     package mutating func text(_ text: String) {
         var text = text
-        text.withUTF8 { self.text(UnsafeRawBufferPointer($0)) }
+        _ = text.withUTF8 { self.text(UnsafeRawBufferPointer($0)) }
     }
 
     /// What is written is all ASCII and needs no escape.

@@ -47,6 +47,7 @@ package struct Check: ParsableCommand {
         for feature in Feature.allCases {
             try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
         }
+        try output.row(table, Self.tracefs())
         try output.row(table, Self.unwinding(privileged: missing.isEmpty))
         try output.row(table, Self.reading())
         var failed = false
@@ -108,6 +109,14 @@ package struct Check: ParsableCommand {
         }
         return Finding(
             kind: "feature", name: feature.title, answer: "no", remark: "needs \(feature.requirement)")
+    }
+
+    private static func tracefs() -> Finding {
+        let found = Tracefs.system
+        return Finding(
+            kind: "feature", name: "the kernel's list of tracepoints (tracefs)",
+            answer: found == nil ? "no" : "yes",
+            remark: found?.access ?? Tracefs.remedy)
     }
 
     /// Whether the kernel takes the programs that walk user stacks; commands do without, by frame pointers.

@@ -8,7 +8,7 @@ enum KernelFunctionNames {
     /// Those that a test accepts: those that the kernel says can be traced, or, if it does not say so or there are
     /// none, all that it has.
     static func matching(_ isWanted: (UnsafeRawBufferPointer) -> Bool) -> SortedNames {
-        if let lines = Tracefs()?.functions(), !lines.isEmpty {
+        if let lines = Tracefs.system?.functions(), !lines.isEmpty {
             // "vfs_read", "nf_log [nf_log_syslog]"
             let names = SortedNames(lines: lines) { line in
                 let name = UnsafeRawBufferPointer(rebasing: line[..<(line.firstIndex(of: 32) ?? line.count)])

@@ -154,7 +154,7 @@ extension ProbeTargets {
             return true
         }
         guard let name = names.inTracefs,
-            let id = Tracefs()?.id(category: name.category, name: name.name)
+            let id = Tracefs.system?.id(category: name.category, name: name.name)
         else { return false }
         do {
             try object.attachCopy(of: tracepoints.perfEvent, number: number, to: .tracepoint(id), &links)

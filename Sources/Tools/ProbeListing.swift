@@ -143,15 +143,12 @@ final class ProbeListing {
     }
 
     private func tracepoints() throws -> [ListedProbe] {
-        guard let tracefs = Tracefs() else {
+        guard let tracefs = Tracefs.system else {
             // They have no categories: all of one cannot be told.
             let canTell = pattern.map { !$0.allows(.rawtracepoint) && !$0.text.hasSuffix(":*") } ?? false
             let found = canTell ? try rawTracepoints(for: .tracepoint) : []
-            let isMounted = Feature.tracefs.isThere || access("/sys/kernel/tracing", R_OK | X_OK) != 0
             say(
-                (isMounted
-                    ? "tracepoints are listed in /sys/kernel/tracing, which only root can read: run it with sudo"
-                    : "tracepoints are listed in tracefs: \(Feature.tracefs.requirement)")
+                "tracepoints are listed in tracefs: \(Tracefs.remedy)"
                     + (found.isEmpty ? "" : "; until then, raw tracepoints from the kernel's types"))
             return found
         }

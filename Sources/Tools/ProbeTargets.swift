@@ -62,9 +62,8 @@ struct ProbeTargets {
     ) throws {
         self.process = process
         let wanted = pattern.kinds.intersection(kinds)
-        let tracefs = Tracefs()
         if wanted.contains(.tracepoint), pattern.scope != nil || wanted == [.tracepoint] {
-            targets = try Self.tracepoints(pattern, tracefs, only: wanted == [.tracepoint])
+            targets = try Self.tracepoints(pattern, only: wanted == [.tracepoint])
         }
         if wanted == [.rawtracepoint] { targets = try Self.rawTracepoints(pattern, session) }
         var file: CodeFile?
@@ -117,10 +116,8 @@ struct ProbeTargets {
                 + "one, such as bash or c for libc")
     }
 
-    private static func tracepoints(_ pattern: ProbePattern, _ tracefs: Tracefs?, only: Bool) throws
-        -> [Target]
-    {
-        guard let tracefs else {
+    private static func tracepoints(_ pattern: ProbePattern, only: Bool) throws -> [Target] {
+        guard let tracefs = Tracefs.system else {
             guard only else { return [] }
             // Raw programs need only the name.
             if let name = pattern.plainName, let scope = pattern.scope,
@@ -128,8 +125,7 @@ struct ProbeTargets {
             {
                 return [Target(kind: .tracepoint, scope: scope, name: name, place: place)]
             }
-            throw CommandFailure(
-                "tracepoints are listed in tracefs, which is not mounted: \(Feature.tracefs.requirement)")
+            throw CommandFailure("tracepoints are listed in tracefs: \(Tracefs.remedy)")
         }
         return tracefs.tracepoints().filter { tracepoint in
             pattern.category?.matches(tracepoint.category) ?? true && pattern.matches(tracepoint.name)

@@ -94,10 +94,10 @@ let probesDiscussion = """
 
     OVERHEAD: None: nothing is traced.
 
-    LIMITS: Tracepoints are listed in tracefs, which usually only root can read. Without it the kernel's types still \
-    have raw tracepoints. Functions of modules have no signature. Functions of the kernel are those that it lists as \
-    traceable, where it does, else all of /proc/kallsyms, of which some cannot be traced. Names of C++ and Rust are \
-    as the linker has them.
+    LIMITS: Tracepoints are listed in tracefs, which usually only root can read; it need not be mounted. Without it \
+    the kernel's types still have raw tracepoints. Functions of modules have no signature. Functions of the kernel \
+    are those that it lists as traceable, where it does, else all of /proc/kallsyms, of which some cannot be traced. \
+    Names of C++ and Rust are as the linker has them.
 
     COMPATIBILITY: Patterns are those of bpftrace -l and of BCC's tplist and funccount.
     """

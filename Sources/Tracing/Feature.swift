@@ -9,7 +9,7 @@ package enum Feature: String, CaseIterable, Sendable {
     case kernelTypes, ringBuffer, rawTracepoints, typedTracepoints, functionEntry, kprobes, kprobesInOne,
         uprobes
     case userProbeCookies, userProbesInOne, userProbeSessions
-    case softwareClock, hardwareCycles, memoryCgroupAccounting, tracefs
+    case softwareClock, hardwareCycles, memoryCgroupAccounting
 
     /// What a person calls it.
     package var title: String {
@@ -28,7 +28,6 @@ package enum Feature: String, CaseIterable, Sendable {
         case .softwareClock: "perf events on the CPU clock"
         case .hardwareCycles: "perf events on hardware cycles"
         case .memoryCgroupAccounting: "BPF memory outside RLIMIT_MEMLOCK"
-        case .tracefs: "tracefs mounted"
         }
     }
 
@@ -49,7 +48,6 @@ package enum Feature: String, CaseIterable, Sendable {
         case .softwareClock: "CONFIG_PERF_EVENTS=y"
         case .hardwareCycles: "a CPU, or a virtual machine, with performance counters"
         case .memoryCgroupAccounting: "Linux 5.11; before it, CAP_SYS_RESOURCE raises the limit"
-        case .tracefs: "mount -t tracefs tracefs /sys/kernel/tracing"
         }
     }
 
@@ -59,7 +57,7 @@ package enum Feature: String, CaseIterable, Sendable {
         case .ringBuffer, .rawTracepoints, .typedTracepoints, .functionEntry, .memoryCgroupAccounting,
             .kprobesInOne, .userProbeCookies, .userProbesInOne, .userProbeSessions:
             true
-        case .kernelTypes, .kprobes, .uprobes, .softwareClock, .hardwareCycles, .tracefs: false
+        case .kernelTypes, .kprobes, .uprobes, .softwareClock, .hardwareCycles: false
         }
     }
 
@@ -97,9 +95,6 @@ package enum Feature: String, CaseIterable, Sendable {
             // libbpf decides by the same helper, which came with the accounting.
             Self.asked(
                 libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns, nil))
-        case .tracefs:
-            access("/sys/kernel/tracing/events", F_OK) == 0
-                || access("/sys/kernel/debug/tracing/events", F_OK) == 0
         }
     }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CSupport
 internal import Glibc
 internal import Processes
 
@@ -24,16 +25,52 @@ package struct TracepointField: Equatable, Sendable {
 
 /// The kernel's own list of tracepoints and of functions that can be traced.
 package struct Tracefs: Sendable {
-    package let root: String
+    private let root: String
+    /// How it is reached: "mounted at /sys/kernel/tracing".
+    package let access: String
 
-    /// Where it is mounted and can be read; nil if that is nowhere.
-    package init?() {
-        let roots = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        guard let root = roots.first(where: { access($0 + "/events", R_OK | X_OK) == 0 }) else { return nil }
+    /// This machine's, looked for once; nil if it cannot be reached.
+    package static let system: Tracefs? = find()
+
+    private init(root: String, access: String? = nil) {
         self.root = root
+        self.access = access ?? "mounted at \(root)"
     }
 
-    init(root: String) { self.root = root }
+    /// Where it is mounted and can be read, or else a mount of our own that nobody else sees.
+    ///
+    /// A further mount sets options such as `gid=` back that another has (tracefs_reconfigure in the kernel's
+    /// fs/tracefs/inode.c), so it comes behind those that are there, process 1's among them: containers may see that.
+    /// Last comes the folder of debugfs, for looking into it mounts tracefs there for all.
+    private static func find() -> Tracefs? {
+        let usual = "/sys/kernel/tracing"
+        if canRead(usual) { return Tracefs(root: usual) }
+        if let other = ProcFS().tracefs(), canRead(other) { return Tracefs(root: other) }
+        if canRead("/proc/1/root" + usual) { return Tracefs(root: "/proc/1/root" + usual) }
+        let mount = apus_mount_tracefs()
+        if mount >= 0 {
+            // Never closed: it is for as long as the process.
+            return Tracefs(
+                root: "/proc/self/fd/\(mount)", access: "by a mount of our own that others do not see")
+        }
+        let debugfs = "/sys/kernel/debug/tracing"
+        return canRead(debugfs) ? Tracefs(root: debugfs) : nil
+    }
+
+    private static func canRead(_ root: String) -> Bool { Glibc.access(root + "/events", R_OK | X_OK) == 0 }
+
+    /// What to do where it cannot be reached.
+    package static var remedy: String {
+        let kernel = readFile("/proc/filesystems") ?? []
+        if !kernel.split(separator: UInt8(ascii: "\n")).contains(where: {
+            $0.elementsEqual("nodev\ttracefs".utf8)
+        }) {
+            return "this kernel has none: it needs CONFIG_FTRACE=y"
+        }
+        return geteuid() == 0
+            ? "it takes CAP_SYS_ADMIN or, in a container, the host's: -v /sys/kernel/tracing:/sys/kernel/tracing:ro"
+            : "only root can read it: run it with sudo"
+    }
 
     /// All tracepoints, in no order; those of the tracer itself (ftrace) cannot be traced and are left out.
     package func tracepoints() -> [(category: String, name: String)] {

@@ -105,12 +105,19 @@ extension EndToEnd {
             return result.text.split(separator: "\n").map(String.init)
         }
 
-        private static let canReadTracefs = access("/sys/kernel/tracing/available_events", R_OK) == 0
+        /// A file of tracefs, which need not be mounted where the tests run.
+        private func tracefs(_ file: String) throws -> String {
+            let script = """
+                test -e /sys/kernel/tracing/events || mount -t tracefs tracefs /sys/kernel/tracing
+                cat "/sys/kernel/tracing/$0"
+                """
+            let result = try Finished(["unshare", "--mount", "sh", "-c", script, file])
+            try #require(result.end == .exited(0), "\(result.errors)")
+            return result.text
+        }
 
-        @Test(.enabled(if: canReadTracefs, "tracefs is not mounted"))
-        func allTracepointsThatTheKernelHas() throws {
-            // Foundation takes the size of such a file for its length.
-            let truth = try Finished(["cat", "/sys/kernel/tracing/available_events"]).text
+        @Test func allTracepointsThatTheKernelHas() throws {
+            let truth = try tracefs("available_events")
             let expected = truth.split(separator: "\n").filter { !$0.hasPrefix("ftrace:") }
                 .map { "tracepoint:\($0)" }
             let found = try lines(["t:*:*"])
@@ -118,10 +125,8 @@ extension EndToEnd {
             #expect(found.count == expected.count)
         }
 
-        @Test(.enabled(if: canReadTracefs, "tracefs is not mounted"))
-        func argumentsAreThoseOfTheFormatFile() throws {
-            let path = "/sys/kernel/tracing/events/sched/sched_switch/format"
-            let format = try String(contentsOfFile: path, encoding: .utf8)
+        @Test func argumentsAreThoseOfTheFormatFile() throws {
+            let format = try tracefs("events/sched/sched_switch/format")
             let rows = try JSONLines.of(["probes", "--json", "-v", "t:sched:sched_switch"]).rows
             let arguments = try #require(rows.first?["arguments"] as? [[String: Any]])
             #expect(rows.count == 1)

@@ -112,8 +112,7 @@ import Testing
                 "/sys/kernel/debug/tracing"
             ),
             (["tracefs /trace"], "/trace"),
-            (["debugfs /sys/kernel/debug"], "/sys/kernel/debug/tracing"),
-            (["debugfs /debug"], "/debug/tracing"),
+            (["debugfs /sys/kernel/debug"], nil),
             (["proc /proc", "tracefs2 /sys/kernel/tracing"], nil),
         ] as [([String], String?)])
     func findsTracefs(mounted: [String], expected: String?) throws {

@@ -102,12 +102,13 @@ static void *work(void *unused)
 	struct handler own;
 
 	(void)unused;
-	handler = &own; /* until the end of this thread */
+	handler = &own;
 	for (int round = 0; round < rounds; round++) {
 		leak_new();
 		catch_one();
 		leak_after();
 	}
+	handler = NULL;
 	return NULL;
 }
 

@@ -2,7 +2,7 @@
 """The sections of docs/benchmarks.md, in its order.
 
 Each module has TITLE; `measure(setup)`, which returns what can be written as JSON; and `render(figures)`, which makes
-lines of Markdown of it.
+lines of Markdown of it. QUICK has the constants that `Benchmarks/run --quick` puts in place of its own.
 """
 
 from bench.sections import (

@@ -11,6 +11,7 @@ THREADS = 200_000
 PROCESSES = 5_000
 SECONDS = "5"
 LOOP = f"i=0; while [ $i -lt {PROCESSES} ]; do /bin/true; i=$((i+1)); done"
+QUICK = {"THREADS": 5_000, "SECONDS": "1"}
 
 
 def measure(setup: Setup) -> dict:

@@ -12,6 +12,7 @@ from bench.tracer import Tracer
 
 TITLE = "Idle"
 SECONDS = 10
+QUICK = {"SECONDS": 1}
 COMMANDS = {
     "opensnoop": ["opensnoop"], "memleak": ["memleak", "-p", turns.PID, "3600"], "runqslower": ["runqslower"],
     "profile -F 99": ["profile", "-F", "99"], "offcputime": ["offcputime"], "runqlat": ["runqlat"],

@@ -20,6 +20,7 @@ CASES = (
     ("nothing", ["live", "1", "1"], []),
 )
 ROUNDS = 3
+QUICK = {"ROUNDS": 1}
 
 
 def measure(setup: Setup) -> dict:

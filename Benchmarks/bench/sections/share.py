@@ -12,6 +12,7 @@ from bench.tracer import Tracer, TracerFailed
 TITLE = "A system-wide profile"
 SECONDS = 30
 HERTZ = (99, 999)
+QUICK = {"SECONDS": 2}
 # Frames of some depth, in a stock program without frame pointers.
 LOAD = """
 def down(n): return sum(i * i for i in range(300)) if n == 0 else down(n - 1)

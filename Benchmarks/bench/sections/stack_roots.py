@@ -15,6 +15,7 @@ from bench.setup import ROOT, Setup
 TITLE = "Stacks that reach the root"
 PROGRAMS = {"python3": "system-python", "bash": "bash", "perl": "perl", "c++ -O2": "c++"}
 SECONDS = 3
+QUICK = {"SECONDS": 1}
 HERTZ = "499"
 # Frames from the root on in which a stack may end: where exactly differs from tool to tool.
 NEAR_ROOT = 3

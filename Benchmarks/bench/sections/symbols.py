@@ -15,6 +15,7 @@ TITLE = "Names of addresses"
 LIBRARIES = 300
 ADDRESSES = 1_000_000
 ROUNDS = 3
+QUICK = {"ROUNDS": 1, "LIBRARIES": 30, "ADDRESSES": 10_000}
 MAPPER = Path(__file__).resolve().parent.parent / "map_code.py"
 
 

@@ -128,6 +128,12 @@ int apus_count_signal(int signal);
 /* How often it has come. */
 uint32_t apus_counted_signals(void);
 
+/*
+ * A mount of tracefs, read-only, that is in no folder and that nobody else sees: its root, closed on exec. It ends with
+ * the descriptor. -1 and errno if that is refused: EPERM without CAP_SYS_ADMIN, ENODEV if the kernel has no tracefs.
+ */
+int apus_mount_tracefs(void);
+
 /* "ENOENT" for 2; NULL for a number that has no name. Knows the kernel's own restart codes too. */
 const char *apus_errno_name(int code);
 /* "KILL" for 9; NULL for a number that has no name, as real-time signals have none. */
