@@ -228,7 +228,7 @@ extension Symbolizer {
 
     private func frames(_ query: Query, in module: Module, _ region: ProcessImage.Region) -> [Frame] {
         module.lastUse = clock
-        let offset = query.lookup - region.mapping.start + region.mapping.offset
+        let offset = query.lookup - region.mapping.start &+ region.mapping.offset
         let place = module.segments.address(ofOffset: offset) ?? offset
         if let debugFileServer { module.fetchDebugFile(from: debugFileServer) }
         let found = reader.names(at: [CodePlace(module: module, address: place)])
