@@ -19,25 +19,23 @@ import Testing
     /// All that is asked of a file whose code was met.
     private func read(_ path: String, at addresses: [UInt64]) throws {
         let file = try #require(OpenFile(path: path))
-        guard let elf = ELFFile(.file(file)) else { return }
-        let search = DebugFileSearch(root: nil, debugRoot: "/nowhere")
-        let debug = search.find(for: elf, identity: file.identity, path: path, buildID: elf.buildID)
-        let module = Module(
-            number: 1, path: path, source: .file(file), elf: elf, buildID: elf.buildID, debugFile: debug)
-        let reader = SymbolReading(
-            demangler: Demangler(), symbolLimit: 1 << 20, server: nil, indexed: { _ in })
         let lines = DWARFLines(memoryLimit: 64 << 20)
+        let reader = LocalReader(SymbolizerOptions(memoryLimit: 128 << 20), lines: lines)
+        guard let elf = ELFFile(.file(file)), let facts = reader.facts(of: .file(file)) else { return }
+        let search = DebugFileSearch(root: nil, debugRoot: "/nowhere", reader: reader)
+        let module = Module(
+            number: 1, path: path, source: .file(file), facts: facts,
+            debugFile: search.find(for: facts, identity: file.identity, path: path), reader: reader)
         _ = (elf.linkerStubs, elf.hasSymbols, elf.hasDebugInformation)
         for address in addresses {
             let place = module.segments.address(ofOffset: address) ?? address
             _ = module.segments.codeAddress(ofOffset: address, bytes: address)
-            for place in [place, address] {
-                if let name = module.function(at: place, reader)?.name { #expect(name.utf8.count <= 1 << 15) }
-                let frames = lines.lines(module: module.identity, address: place)
-                #expect(frames.count <= DWARFLimits.inlineDepth + 1)
+            for named in reader.names(at: [place, address].map { CodePlace(module: module, address: $0) }) {
+                #expect(!named.names.isEmpty && named.names.count <= DWARFLimits.inlineDepth + 1)
+                #expect(named.names.allSatisfy { ($0.function ?? "").utf8.count <= 1 << 16 })
             }
         }
-        #expect(module.bytesHeld < 256 << 20 && lines.statistics.bytesHeld < 128 << 20)
+        #expect(reader.effort.bytesHeld < 256 << 20 && lines.statistics.bytesHeld < 128 << 20)
     }
 
     @Test(arguments: HostileKind.all) func kinds(kind: HostileKind) throws {

@@ -83,8 +83,10 @@ package final class DWARFLines: LineProvider {
         case .evicted(let left)?: budget = left
         case nil: forgetOthers()
         }
-        guard let module = DWARFModule(
-                identity, budget: budget, memoryLimit: memoryLimit / 2, opener: opener) else {
+        guard
+            let module = DWARFModule(
+                identity, budget: budget, memoryLimit: memoryLimit / 2, opener: opener)
+        else {
             modules[identity.number] = .withoutInformation
             return nil
         }

@@ -16,7 +16,9 @@ package final class LocalReader: CodeReader {
     /// - Parameters:
     ///   - options: The limit of memory is that of symbols and names; lines have one of their own.
     ///   - lines: What knows source lines; without it there are none, and inlined functions are missing.
-    package convenience init(_ options: SymbolizerOptions = SymbolizerOptions(), lines: (any LineProvider)? = nil) {
+    package convenience init(
+        _ options: SymbolizerOptions = SymbolizerOptions(), lines: (any LineProvider)? = nil
+    ) {
         self.init(options, lines: lines, demangler: options.demangle ? Demangler() : nil)
     }
 
