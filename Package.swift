@@ -33,6 +33,8 @@ let package = Package(
         .target(name: "CBPFPrograms", path: "bpf", sources: ["objects.c"], publicHeadersPath: "include"),
         .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf"),
         .target(name: "CSupport"),
+        // For numbers that come from elsewhere.
+        .target(name: "Arithmetic", swiftSettings: swiftSettings),
         .target(name: "Processes", swiftSettings: swiftSettings),
         .systemLibrary(name: "CZlib"),
         .systemLibrary(name: "CZstd"),
@@ -51,8 +53,11 @@ let package = Package(
             swiftSettings: swiftSettings),
         // Where to put probes, and the allocators of a process.
         .target(
-            name: "Probing", dependencies: ["Processes", "Symbolization"], swiftSettings: swiftSettings),
-        .target(name: "Reporting", dependencies: ["CSupport", "CZlib"], swiftSettings: swiftSettings),
+            name: "Probing", dependencies: ["Arithmetic", "Processes", "Symbolization"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Reporting", dependencies: ["Arithmetic", "CSupport", "CZlib"], swiftSettings: swiftSettings
+        ),
         .target(
             name: "Tracing",
             dependencies: ["CLibbpf", "CBPFPrograms", "CSupport", "CZlib", "Processes"],
@@ -60,18 +65,20 @@ let package = Package(
         .target(
             name: "Tools",
             dependencies: [
-                "CBPFPrograms", "CSupport", "Probing", "Processes", "Reading", "Reporting", "Symbolization",
+                "Arithmetic", "CBPFPrograms", "CSupport", "Probing", "Processes", "Reading", "Reporting",
+                "Symbolization",
                 "Tracing", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: smallSettings),
         .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
-        .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ProcessesTests", dependencies: ["Processes", "TestSupport"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ProbingTests", dependencies: ["Probing", "Processes", "Symbolization", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ReportingTests", dependencies: ["Reporting", "CZlib", "TestSupport"],
+            name: "ReportingTests", dependencies: ["Arithmetic", "Reporting", "CZlib", "TestSupport"],
             swiftSettings: swiftSettings),
         // Measures tables, and hands them to scripts/check-unwind-tables.
         .executableTarget(
@@ -96,9 +103,11 @@ let package = Package(
         .testTarget(
             name: "ToolsTests",
             dependencies: [
-                "TestSupport", "Tools", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Arithmetic", "TestSupport", "Tools",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
-        .testTarget(name: "EndToEndTests", dependencies: [], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["TestSupport"], swiftSettings: swiftSettings),
     ]
 )

@@ -31,6 +31,8 @@ package struct Allocator: Sendable {
 
     /// How much of a function is read: allocators' are smaller.
     private static let functionLimit: UInt64 = 1 << 16
+    /// Some 200 names are known, and a file has a few of them once, with several versions.
+    private static let mostFunctions = 1 << 10
 
     private struct Candidate {
         let function: DefinedFunction
@@ -48,7 +50,8 @@ package struct Allocator: Sendable {
     ///   something that begins exceptions.
     init?(_ elf: ELFFile, names: AllocatorNames) {
         guard elf.is64 else { return nil }
-        let found = FunctionTable(elf).functions({ names.call($0) != nil }, lengths: names.lengths)
+        let found = FunctionTable(elf).functions(
+            { names.call($0) != nil }, lengths: names.lengths, most: Self.mostFunctions)
         guard found.contains(where: { !AllocatorNames.isOperator($0.name) }) else { return nil }
         let code = CodeOfFile(elf)
         let starts = Set(found.filter { names.call($0.name) != .unwind }.map(\.address))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import Symbolization
 
 /// The machine code of an ELF file, by the addresses that the file counts with.
@@ -7,7 +8,7 @@ struct CodeOfFile {
     private let segments: [ELFFile.Segment]
     private let linkage: [Range<UInt64>]
 
-    /// Of code in one segment: more is not searched for jumps.
+    /// Of code: more is not searched for jumps.
     private static let mostBytes: UInt64 = 1 << 28
 
     init(_ elf: ELFFile) {
@@ -41,23 +42,25 @@ struct CodeOfFile {
     /// Short jumps reach 128 bytes: those are in the function itself, as parts that compilers move out of it are
     /// put elsewhere.
     func entered(_ ranges: [Range<UInt64>]) -> Set<UInt64> {
-        guard let low = ranges.map(\.lowerBound).min(), let high = ranges.map(\.upperBound).max() else {
-            return []
-        }
+        let ranges = RangeSearch(ranges)
+        guard let low = ranges.first, let high = ranges.end else { return [] }
         var found: Set<UInt64> = []
         let perRead = 1 << 20
+        // Segments of a hostile file may all be the same code.
+        var left = Self.mostBytes
         for segment in segments {
             var done: UInt64 = 0
-            while done < min(segment.fileSize, Self.mostBytes) {
+            while done < segment.fileSize, left > 0 {
                 // Overlapping, so that no jump is cut.
                 let bytes = elf.source.bytes(
                     at: segment.offset &+ done, upTo: min(perRead + 5, Int(clamping: segment.fileSize - done))
                 )
                 guard bytes.count > 5 else { break }
                 Self.targets(bytes, at: segment.address &+ done, low..<high) { target in
-                    for range in ranges where range.contains(target) { found.insert(range.lowerBound) }
+                    ranges.forEach(containing: target) { found.insert($0) }
                 }
-                done += UInt64(perRead)
+                done = done.addingClamped(UInt64(perRead))
+                left -= min(left, UInt64(bytes.count))
             }
         }
         return found
@@ -82,6 +85,34 @@ struct CodeOfFile {
                 }
                 index += 1
             }
+        }
+    }
+}
+
+/// Finds those of some short ranges that an address is in: the start of none is far from its end.
+private struct RangeSearch {
+    private let ranges: [Range<UInt64>]
+    private let longest: UInt64
+
+    init(_ ranges: [Range<UInt64>]) {
+        self.ranges = ranges.sorted { $0.lowerBound < $1.lowerBound }
+        longest = ranges.map { $0.upperBound - $0.lowerBound }.max() ?? 0
+    }
+
+    var first: UInt64? { ranges.first?.lowerBound }
+    var end: UInt64? { ranges.map(\.upperBound).max() }
+
+    /// Calls `body` with the start of each.
+    func forEach(containing address: UInt64, _ body: (UInt64) -> Void) {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].lowerBound <= address { low = middle + 1 } else { high = middle }
+        }
+        while low > 0, case let range = ranges[low - 1], address - range.lowerBound < longest {
+            if range.contains(address) { body(range.lowerBound) }
+            low -= 1
         }
     }
 }

@@ -2,7 +2,7 @@
 internal import Symbolization
 
 /// A function that a file defines.
-struct DefinedFunction: Equatable {
+struct DefinedFunction: Hashable {
     let name: String
     /// As the file counts.
     let address: UInt64
@@ -15,35 +15,25 @@ struct FunctionTable {
 
     /// A table of names is read at once; the largest known have some 100 MB.
     private static let mostNameBytes = 1 << 28
+    /// What a gigabyte of code has; a file can claim terabytes that take no room on disk.
+    private static let mostEntries = 1 << 24
 
     init(_ elf: ELFFile) { self.elf = elf }
 
-    /// Functions that other files could use, or that a name of the wanted kind says are ones.
-    func functions(_ isWanted: (String) -> Bool, lengths: ClosedRange<Int>) -> [DefinedFunction] {
+    /// Functions that other files could use, or that a name of the wanted kind says are ones, each once.
+    ///
+    /// - Parameter most: how many to find; what the table has behind these is left out.
+    func functions(
+        _ isWanted: (String) -> Bool, lengths: ClosedRange<Int>, most: Int = .max
+    ) -> [DefinedFunction] {
         var found: [DefinedFunction] = []
-        // SHT_SYMTAB and SHT_DYNSYM
-        for section in elf.sections where section.type == 2 || section.type == 11 {
-            guard elf.sections.indices.contains(Int(section.link)) else { continue }
-            let strings = elf.sections[Int(section.link)]
-            guard strings.type == 3, let names = elf.contents(of: strings, limit: Self.mostNameBytes) else {
-                continue
-            }
-            scan(section, names) { function in
-                if isWanted(function.name), !found.contains(function) { found.append(function) }
-            } mayBe: {
-                lengths.contains($0)
-            }
+        var known: Set<DefinedFunction> = []
+        forEach { entry in
+            guard !entry.isLocal, lengths.contains(entry.name.count), found.count < most else { return }
+            let function = entry.function
+            if isWanted(function.name), known.insert(function).inserted { found.append(function) }
         }
         return found
-    }
-
-    private func scan(
-        _ section: ELFFile.Section, _ names: [UInt8], _ body: (DefinedFunction) -> Void,
-        mayBe: (Int) -> Bool
-    ) {
-        scanEntries(section, names) { entry in
-            if entry.isFunction, !entry.isLocal, mayBe(entry.name.count) { body(entry.function) }
-        }
     }
 
     private func scanEntries(
@@ -52,7 +42,7 @@ struct FunctionTable {
         let entry = 24
         let perRead = 1 << 14
         var offset = section.offset
-        var left = Int(clamping: section.size) / entry
+        var left = min(Int(clamping: section.size) / entry, Self.mostEntries)
         while left > 0 {
             let bytes = elf.source.bytes(at: offset, upTo: min(left, perRead) * entry)
             let count = bytes.count / entry
@@ -72,9 +62,11 @@ struct FunctionTable {
     /// Calls `body` with every function that the file defines, those of one source file included, as often as it has
     /// names.
     func forEach(_ body: (SymbolEntry) -> Void) {
-        // SHT_SYMTAB and SHT_DYNSYM
-        for section in elf.sections where section.type == 2 || section.type == 11 {
-            guard elf.sections.indices.contains(Int(section.link)) else { continue }
+        // SHT_SYMTAB and SHT_DYNSYM; there is at most one of each.
+        for type in [2, 11] as [UInt32] {
+            guard let section = elf.sections.first(where: { $0.type == type }),
+                elf.sections.indices.contains(Int(section.link))
+            else { continue }
             let strings = elf.sections[Int(section.link)]
             guard strings.type == 3, let names = elf.contents(of: strings, limit: Self.mostNameBytes) else {
                 continue

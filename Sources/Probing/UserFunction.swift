@@ -15,8 +15,12 @@ package struct UserFunction: Equatable, Sendable {
     /// Whether the kernel puts no probe there.
     package let isRefused: Bool
 
-    /// How much of a function is read to find out where to probe it.
+    /// How much of a function is read to find out where to probe it, and of all: what lies behind is probed at its
+    /// entry. Functions of a hostile file may all be in each other.
     private static let functionLimit: UInt64 = 1 << 16
+    private static let mostCode: UInt64 = 1 << 29
+    /// Names that are found: browsers have half a million.
+    private static let mostNames = 1 << 21
 
     /// The functions that a file defines and whose names are wanted, by name; those of one place under one name, the
     /// shortest that other files can use.
@@ -26,28 +30,30 @@ package struct UserFunction: Equatable, Sendable {
         in elf: ELFFile, places: Bool, where isWanted: (UnsafeRawBufferPointer) -> Bool
     ) -> [UserFunction] {
         guard elf.is64 else { return [] }
-        var names: [UInt64: [(isLocal: Bool, function: DefinedFunction)]] = [:]
+        // By address, and by name: the first entry of each.
+        var count = 0
+        var names: [UInt64: [String: (isLocal: Bool, function: DefinedFunction)]] = [:]
         FunctionTable(elf).forEach { entry in
-            guard isWanted(entry.name) else { return }
+            guard count < mostNames, isWanted(entry.name) else { return }
             let function = entry.function
-            if names[entry.address]?.contains(where: { $0.function.name == function.name }) != true {
-                names[entry.address, default: []].append((entry.isLocal, function))
+            if names[entry.address]?[function.name] == nil {
+                names[entry.address, default: [:]][function.name] = (entry.isLocal, function)
+                count += 1
             }
         }
         let code = CodeOfFile(elf)
         let found = names.values.compactMap { same -> (DefinedFunction, [String], UInt64)? in
-            let ordered = same.sorted { first, second in
+            let ordered = same.values.sorted { first, second in
                 (first.isLocal ? 1 : 0, first.function.name.utf8.count, first.function.name)
                     < (second.isLocal ? 1 : 0, second.function.name.utf8.count, second.function.name)
             }
-            guard let best = ordered.first?.function, let offset = code.offset(of: best.address) else {
-                return nil
-            }
+            guard let best = ordered.first?.function, best.address < UInt64.max - functionLimit,
+                let offset = code.offset(of: best.address)
+            else { return nil }
             return (best, ordered.dropFirst().map(\.function.name), offset)
         }
-        return placed(found, code, places: places).sorted {
-            ($0.name, $0.offset) < ($1.name, $1.offset)
-        }
+        return placed(
+            found.sorted { ($0.0.name, $0.2) < ($1.0.name, $1.2) }, code, places: places)
     }
 
     private static func placed(
@@ -61,13 +67,17 @@ package struct UserFunction: Equatable, Sendable {
                     isEmulated: false, isRefused: false)
             }
         }
+        var left = mostCode
         let placements = found.map { found in
-            ProbePlacement(code.bytes(found.function.address, min(found.function.size, functionLimit))[...])
+            let wanted = min(found.function.size, functionLimit, left)
+            let bytes = code.bytes(found.function.address, wanted)
+            left -= min(left, UInt64(bytes.count))
+            return ProbePlacement(bytes[...])
         }
         // Nothing may lead to the bytes between the entry and the probe but the entry.
         let skipped = zip(found, placements).compactMap { found, placement in
             placement.offset > 0
-                ? found.function.address &+ 1..<found.function.address &+ UInt64(placement.offset) &+ 1 : nil
+                ? found.function.address + 1..<found.function.address + UInt64(placement.offset) + 1 : nil
         }
         let entered = skipped.isEmpty || skipped.count > mostMoved ? nil : code.entered(skipped)
         return zip(found, placements).map { found, placement in

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 
 /// How many durations fell into which range, in nanoseconds.
 package struct Distribution: Equatable, Sendable {
@@ -28,7 +29,7 @@ package struct Distribution: Equatable, Sendable {
         self.maximum = maximum
     }
 
-    package var count: UInt64 { buckets.reduce(0) { $0 &+ $1.count } }
+    package var count: UInt64 { buckets.reduce(0) { $0.addingClamped($1.count) } }
 
     package var mean: UInt64 { count == 0 ? 0 : total / count }
 
@@ -36,12 +37,13 @@ package struct Distribution: Equatable, Sendable {
     package func percentile(_ share: Double) -> UInt64 {
         let all = count
         guard all > 0 else { return 0 }
-        let rank = max(1, UInt64((share * Double(all)).rounded(.up)))
+        let rank = max(1, min(all, UInt64(clampingRounded: (share * Double(all)).rounded(.up))))
         var before: UInt64 = 0
         for bucket in buckets {
-            if before + bucket.count >= rank {
+            if bucket.count >= rank - before {
                 let part = Double(rank - before) / Double(bucket.count)
-                let value = bucket.low + UInt64(Double(bucket.high - bucket.low) * part)
+                let width = Double(bucket.high.subtractingClamped(bucket.low))
+                let value = bucket.low.addingClamped(UInt64(clampingRounded: (width * part).rounded(.down)))
                 return min(value, maximum)
             }
             before += bucket.count
@@ -53,11 +55,13 @@ package struct Distribution: Equatable, Sendable {
     package mutating func add(_ other: Distribution) {
         var merged: [UInt64: Bucket] = [:]
         for bucket in buckets + other.buckets {
-            merged[bucket.low, default: Bucket(low: bucket.low, high: bucket.high, count: 0)].count +=
-                bucket.count
+            let known = merged[bucket.low]?.count ?? 0
+            merged[bucket.low] = Bucket(
+                low: bucket.low, high: bucket.high, count: known.addingClamped(bucket.count))
         }
         self = Distribution(
-            buckets: Array(merged.values), total: total &+ other.total, maximum: max(maximum, other.maximum))
+            buckets: Array(merged.values), total: total.addingClamped(other.total),
+            maximum: max(maximum, other.maximum))
     }
 
     /// What has come since an earlier state of the same distribution.
@@ -116,23 +120,25 @@ extension Distribution {
             let value = bucket.low / unit.nanoseconds
             let slot = value < 2 ? 0 : 63 - value.leadingZeroBitCount
             while counts.count <= slot { counts.append(0) }
-            counts[slot] += bucket.count
+            counts[slot] = counts[slot].addingClamped(bucket.count)
         }
         return counts.enumerated().map { slot, count in
-            Row(low: slot == 0 ? 0 : 1 << UInt64(slot), high: (2 << UInt64(slot)) - 1, count: count)
+            Row(low: slot == 0 ? 0 : 1 << UInt64(slot), high: (2 << UInt64(slot)) &- 1, count: count)
         }
     }
 
     /// The buckets as they are, with the empty ones between them.
     func linear(_ unit: TimeUnit) -> [Row] {
-        guard let width = buckets.first.map({ $0.high - $0.low }), width > 0, let last = buckets.last else {
+        guard let width = buckets.first.map({ $0.high.subtractingClamped($0.low) }), width > 0,
+            let last = buckets.last
+        else {
             return []
         }
         var counts: [UInt64: UInt64] = [:]
         for bucket in buckets { counts[bucket.low] = bucket.count }
-        return stride(from: 0, through: last.low, by: Int(width)).map { low in
+        return stride(from: 0, through: last.low, by: Int(clamping: width)).map { low in
             Row(
-                low: low / unit.nanoseconds, high: max(low + width, 1) / unit.nanoseconds - 1,
+                low: low / unit.nanoseconds, high: max(low.addingClamped(width), 1) / unit.nanoseconds - 1,
                 count: counts[low] ?? 0)
         }
     }
@@ -154,7 +160,9 @@ extension Distribution {
             writer.append(" : ")
             writer.padded(row.count, width: 8, right: false)
             writer.append(" |")
-            let stars = most == 0 ? 0 : Int(row.count * 40 / most)
+            // At most `most` times 40, and so at most 40.
+            let stars =
+                most == 0 ? 0 : Int(most.dividingFullWidth(row.count.multipliedFullWidth(by: 40)).quotient)
             writer.append(repeating: UInt8(ascii: "*"), count: stars)
             writer.append(repeating: 32, count: 40 - stars)
             writer.append("|\n")

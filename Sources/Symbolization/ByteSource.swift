@@ -54,8 +54,14 @@ extension [UInt8] {
         }
     }
 
-    /// The bytes from `offset` to the next zero, or to the end.
-    func string(at offset: Int) -> ArraySlice<UInt8> {
-        dropFirst(offset).prefix { $0 != 0 }
+    /// The bytes from `offset` to the next zero, or to the end; at most `limit`.
+    func string(at offset: Int, limit: Int = .max) -> ArraySlice<UInt8> {
+        dropFirst(offset).prefix(limit).prefix { $0 != 0 }
+    }
+
+    /// Whether these bytes are at `offset`, and a zero or the end behind them. Looks at no more than that.
+    func hasString(_ wanted: [UInt8], at offset: Int) -> Bool {
+        guard offset <= count - wanted.count, self[offset...].starts(with: wanted) else { return false }
+        return offset + wanted.count == count || self[offset + wanted.count] == 0
     }
 }

@@ -53,6 +53,8 @@ package struct ELFFile {
     /// More than any linker writes; a header may claim 2^64.
     private static let maximumSections = 1 << 17
     private static let maximumSegments = 1 << 10
+    /// Of a table of headers, which may say that each has 64 KB.
+    private static let maximumTableBytes = 1 << 24
 
     /// Reads the headers; nil if this is no such file. Tables that are cut are taken as empty.
     package init?(_ source: ByteSource) {
@@ -85,6 +87,7 @@ package struct ELFFile {
     ) -> [Section] {
         let size = headers.sectionSize
         guard headers.sections > 0, count > 0, count <= maximumSections, size >= fields.sectionSize,
+            count * size <= maximumTableBytes,
             let bytes = source.bytes(at: headers.sections, count: count * size)
         else { return [] }
         return (0..<count).compactMap { fields.section(bytes, at: $0 * size) }
@@ -95,6 +98,7 @@ package struct ELFFile {
     ) -> [Segment] {
         let size = headers.segmentSize
         guard headers.segments > 0, count > 0, count <= maximumSegments, size >= fields.segmentSize,
+            count * size <= maximumTableBytes,
             let bytes = source.bytes(at: headers.segments, count: count * size)
         else { return [] }
         return (0..<count).compactMap { fields.segment(bytes, at: $0 * size) }
@@ -112,7 +116,8 @@ package struct ELFFile {
     }
 
     package func section(named name: String) -> Section? {
-        sections.first { sectionNames.string(at: Int($0.name)).elementsEqual(name.utf8) }
+        let wanted = Array(name.utf8)
+        return sections.first { sectionNames.hasString(wanted, at: Int($0.name)) }
     }
 
     /// Where the linker has put jumps through the table of addresses that the loader fills.

@@ -27,6 +27,7 @@ extension SymbolIndexBuilder {
         // The most that is looked at, 16 million, is what a gigabyte of code has; a file can claim terabytes
         // that take no room on disk.
         let count = min(Int(clamping: min(section.size, available.partialValue)) / size, 1 << 24)
+        guard budget.spend(UInt64(count * size) * ReadingBudget.Cost.symbols) else { return }
         reserve(count)
         let reader = SymbolReader(is64: elf.is64, code: elf.codeRanges(), bias: bias, table: table)
         let perRead = (1 << 18) / size

@@ -33,6 +33,8 @@ private enum LinkageStubs {
     }
 
     private static let limit = 1 << 24
+    /// Of all tables of relocations; a file can have any number of them.
+    private static let relocationLimit = 1 << 26
 
     static func find(in elf: ELFFile) -> [Stub] {
         var stubs: [Stub] = []
@@ -71,16 +73,18 @@ private enum LinkageStubs {
         var held = 0
         func name(of symbol: Int) -> [UInt8]? {
             guard held < limit, let name = symbols.number(UInt32.self, at: symbol * 24) else { return nil }
-            let text = strings.string(at: Int(name)).prefix(NameTable.maximumLength - 4)
+            let text = strings.string(at: Int(name), limit: NameTable.maximumLength - 4)
             held += text.count
             return text.isEmpty ? nil : Array(text)
         }
         var names: [UInt64: [UInt8]] = [:]
         var choosers: [UInt64: [UInt64]] = [:]
+        var left = relocationLimit
         // SHT_RELA; that of the table is the shorter one, and often has all.
         for section in elf.sections.filter({ $0.type == 4 }).sorted(by: { $0.size < $1.size })
         where names.count < slots.count {
-            guard let entries = elf.contents(of: section, limit: limit) else { continue }
+            guard let entries = elf.contents(of: section, limit: min(limit, left)) else { continue }
+            left -= entries.count
             for start in stride(from: 0, to: entries.count, by: 24) {
                 guard let slot = entries.number(UInt64.self, at: start), slots.contains(slot),
                     let information = entries.number(UInt64.self, at: start + 8),
@@ -97,11 +101,16 @@ private enum LinkageStubs {
             }
         }
         guard !choosers.isEmpty else { return names }
+        // Many symbols may be one function, which may choose for many slots: of the former the last one counts.
+        var symbolOfChooser: [UInt64: Int] = [:]
         for symbol in 0..<symbols.count / 24 {
-            guard let address = symbols.number(UInt64.self, at: symbol * 24 + 8),
-                let slots = choosers[address], let name = name(of: symbol)
+            guard let address = symbols.number(UInt64.self, at: symbol * 24 + 8), choosers[address] != nil
             else { continue }
-            for slot in slots { names[slot] = name }
+            symbolOfChooser[address] = symbol
+        }
+        for (address, symbol) in symbolOfChooser {
+            guard let name = name(of: symbol) else { continue }
+            for slot in choosers[address] ?? [] { names[slot] = name }
         }
         return names
     }

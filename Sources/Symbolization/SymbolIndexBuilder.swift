@@ -11,6 +11,8 @@ enum SymbolRank {
     static let unsized: UInt8 = 8
     /// No function: only the end of an unsized one before it.
     static let boundary: UInt8 = 16
+    /// Of what turned out to name no function.
+    fileprivate static let unwanted: UInt8 = .max
     static let count = 17
 }
 
@@ -24,8 +26,15 @@ struct SymbolIndexBuilder {
     /// The most that an unsized symbol extends over.
     private let maximumExtent: UInt64
 
+    /// What reading may cost.
+    let budget: ReadingBudget
+
     /// - Parameter limit: How many symbols to take at most; further ones are left out.
-    init(limit: Int, code: [Range<UInt64>], maximumExtent: UInt64 = .max) {
+    init(
+        limit: Int, code: [Range<UInt64>], maximumExtent: UInt64 = .max,
+        budget: ReadingBudget = ReadingBudget()
+    ) {
+        self.budget = budget
         self.limit = limit
         self.code = code
         self.maximumExtent = maximumExtent
@@ -59,7 +68,7 @@ struct SymbolIndexBuilder {
     /// The index of all that was added.
     ///
     /// `isWanted` is given the first four bytes of the names of untyped symbols of unknown size.
-    consuming func finish(isWanted: ([UInt8]) -> Bool = { _ in true }) -> SymbolIndex {
+    consuming func finish(isWanted: (ArraySlice<UInt8>) -> Bool = { _ in true }) -> SymbolIndex {
         sortSymbols()
         keepBest()
         dropUntyped(isWanted)
@@ -128,28 +137,18 @@ struct SymbolIndexBuilder {
     }
 
     /// Removes labels that name no function.
-    private mutating func dropUntyped(_ isWanted: ([UInt8]) -> Bool) {
+    private mutating func dropUntyped(_ isWanted: (ArraySlice<UInt8>) -> Bool) {
         let rank = SymbolRank.untyped | SymbolRank.unsized
-        var unwanted: Set<Int> = []
         // In the order of the file, so that neighbours are read together.
         let candidates = symbols.indices.filter { symbols[$0].rank & rank == rank }
             .sorted { (symbols[$0].table, symbols[$0].name) < (symbols[$1].table, symbols[$1].name) }
-        var window: [UInt8] = []
-        var windowStart: (table: UInt8, name: UInt32)?
-        for index in candidates {
-            let symbol = symbols[index]
-            if windowStart?.table != symbol.table || symbol.name - (windowStart?.name ?? 0) + 4 > window.count
-            {
-                let table = tables[Int(symbol.table)]
-                window = table.source.bytes(at: table.start &+ UInt64(symbol.name), upTo: 1 << 16)
-                windowStart = (symbol.table, symbol.name)
-            }
-            let offset = Int(symbol.name - (windowStart?.name ?? 0))
-            let beginning = window.dropFirst(offset).prefix(4).prefix { $0 != 0 }
-            if !isWanted(Array(beginning)) { unwanted.insert(index) }
+        var names = NameBeginnings(tables)
+        var hasUnwanted = false
+        for index in candidates where !isWanted(names.beginning(of: symbols[index])) {
+            symbols[index].rank = SymbolRank.unwanted
+            hasUnwanted = true
         }
-        guard !unwanted.isEmpty else { return }
-        symbols = symbols.indices.filter { !unwanted.contains($0) }.map { symbols[$0] }
+        if hasUnwanted { symbols.removeAll { $0.rank == SymbolRank.unwanted } }
     }
 }
 

@@ -257,7 +257,7 @@ extension Symbolizer {
 
     /// Where an address of the process is, as the file counts.
     private static func place(of query: Query, in module: Module, _ region: ProcessImage.Region) -> UInt64 {
-        let offset = query.lookup - region.mapping.start + region.mapping.offset
+        let offset = query.lookup - region.mapping.start &+ region.mapping.offset
         return module.segments.address(ofOffset: offset) ?? offset
     }
 

@@ -75,15 +75,21 @@ final class AllocatorProbes {
         if way != .plain { for program in entryPrograms { object.disable(program) } }
     }
 
-    /// Probes allocators in files that were mapped since the last look.
+    /// Probes allocators in files that were mapped since the last look. One that the kernel refuses is said and left
+    /// out, as long as there is another: a process can map files with functions where no instruction is.
     ///
     /// - Returns: whether there were any.
     func look() throws(BPFError) -> Bool {
         let found = finder.look()
+        var refused: [(path: String, error: BPFError)] = []
         unwinders += found.filter { !$0.allocator.unwinders.isEmpty }
         mayThrow = mayThrow || found.contains { $0.allocator.functions.contains { $0.call == .new } }
         if mayThrow {
-            for file in unwinders { try attach(file.allocator.unwinders, of: file, mayCallAnother: false) }
+            for file in unwinders {
+                do throws(BPFError) {
+                    try attach(file.allocator.unwinders, of: file, mayCallAnother: false)
+                } catch { refused.append((file.path, error)) }
+            }
             unwinders = []
         }
         var isNew = false
@@ -94,11 +100,18 @@ final class AllocatorProbes {
                         + "traced: it may throw, and where it returns could not be found out")
             }
             // One that calls another: whatever it does may be nested.
-            try attach(found.allocator.functions, of: found, mayCallAnother: allocators > 0)
+            do throws(BPFError) {
+                try attach(found.allocator.functions, of: found, mayCallAnother: allocators > 0)
+            } catch {
+                refused.append((found.path, error))
+                continue
+            }
             allocators += 1
             functions += found.allocator.functions.count
             isNew = true
         }
+        if allocators == 0, let (_, error) = refused.first { throw error }
+        for (path, error) in refused { say("\(escaped(path)) is left out: \(error)") }
         return isNew
     }
 

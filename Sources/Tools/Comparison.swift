@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import Reporting
 
 /// Two recordings side by side: what was, what is, and by how much it has changed.
@@ -7,15 +8,26 @@ struct Comparison {
 
     /// Matches by what the distributions are of and by name; one that is on one side only is compared with nothing.
     init(before: [DistributionRecord], after: [DistributionRecord]) {
-        var pairs: [(String, Distribution, Distribution)] = []
-        for record in before {
-            let partner = after.first { $0.by == record.by && $0.name == record.name }
-            pairs.append((Self.title(record), record.distribution, partner?.distribution ?? Distribution()))
+        let partners = Dictionary(after.map { (Key($0), $0) }, uniquingKeysWith: { first, _ in first })
+        let known = Set(before.map(Key.init))
+        pairs =
+            before.map { record in
+                let partner = partners[Key(record)]
+                return (Self.title(record), record.distribution, partner?.distribution ?? Distribution())
+            }
+            + after.filter { !known.contains(Key($0)) }.map { record in
+                (Self.title(record), Distribution(), record.distribution)
+            }
+    }
+
+    private struct Key: Hashable {
+        let by: String
+        let name: String
+
+        init(_ record: DistributionRecord) {
+            by = record.by
+            name = record.name
         }
-        for record in after where !before.contains(where: { $0.by == record.by && $0.name == record.name }) {
-            pairs.append((Self.title(record), Distribution(), record.distribution))
-        }
-        self.pairs = pairs
     }
 
     private static func title(_ record: DistributionRecord) -> String {
@@ -54,7 +66,7 @@ struct Comparison {
         for line in lines { try output.row(table, line) }
     }
 
-    private static var columns: [Column<Line>] {
+    static var columns: [Column<Line>] {
         [
             Column("WHAT", width: 32, key: "what") { $0.text($1.what) },
             Column("MEASURE", width: 9, key: "measure") { cell, line in
@@ -64,7 +76,7 @@ struct Comparison {
             Column("AFTER", width: 14, .right, key: "after") { write($1.after, of: $1, to: &$0) },
             Column("CHANGE", width: 9, .right, key: "change_percent") { cell, line in
                 guard let change = line.change else { return cell.missing() }
-                let tenths = Int64((change * 10).rounded())
+                let tenths = Int64(clampingRounded: change * 10)
                 let sign = tenths < 0 ? "-" : cell.form == .text ? "+" : ""
                 let text =
                     "\(sign)\(tenths.magnitude / 10).\(tenths.magnitude % 10)\(cell.form == .text ? "%" : "")"

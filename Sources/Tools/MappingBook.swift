@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import CBPFPrograms
 
 /// The memory that a process has mapped since it is traced, to the byte, with the calls that have mapped it.
@@ -19,10 +20,15 @@ struct MappingBook {
         }
     }
 
-    /// What one stack has mapped in all.
+    /// What one stack has mapped in all: memory may be mapped that nobody has, and so the sum may be more than any.
     struct Total {
         var count: UInt64 = 0
         var bytes: UInt64 = 0
+
+        fileprivate mutating func add(_ more: UInt64) {
+            count = count.addingClamped(1)
+            bytes = bytes.addingClamped(more)
+        }
     }
 
     /// What a call under way lets go.
@@ -83,8 +89,7 @@ struct MappingBook {
     ) rethrows {
         _ = try unmap(range, note)
         guard !range.isEmpty, sizes.contains(range.bytes) else { return }
-        totals[event.stack, default: Total()].count += 1
-        totals[event.stack, default: Total()].bytes += range.bytes
+        totals[event.stack, default: Total()].add(range.bytes)
         try put(
             Block(range: range, stack: event.stack, since: event.time_ns, thread: event.thread), note)
     }
@@ -99,9 +104,9 @@ struct MappingBook {
         }
         _ = try unmap(range, note)
         for block in old.blocks {
-            // In the old range, which is at least as long: neither wraps.
-            let start = range.lowerBound + (block.range.lowerBound - old.range.lowerBound)
-            let moved = (start..<start + block.range.bytes).clamped(to: range)
+            // In the old range, which is at least as long.
+            let start = range.lowerBound.addingClamped(block.range.lowerBound - old.range.lowerBound)
+            let moved = (start..<start.addingClamped(block.range.bytes)).clamped(to: range)
             guard !moved.isEmpty else { continue }
             try put(block.part(moved), note)
         }

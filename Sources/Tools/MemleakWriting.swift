@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import CBPFPrograms
 internal import Reporting
 internal import Symbolization
@@ -74,7 +75,7 @@ extension MemleakReport {
         }
     }
 
-    func whole(_ value: Double) -> Int64 { Int64(value.rounded()) }
+    func whole(_ value: Double) -> Int64 { Int64(clampingRounded: value) }
 
     private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + String(whole(value)) }
 

@@ -254,10 +254,10 @@ final class ProbeListing {
         }.sorted { ($0.scope ?? "", $0.name, $0.offset ?? 0) < ($1.scope ?? "", $1.name, $1.offset ?? 0) }
     }
 
-    /// "-4@%edi": a signed argument of four bytes in edi.
-    private static func detail(_ operand: String, number: Int) -> ListedProbe.Detail {
+    /// "-4@%edi": a signed argument of four bytes in edi. Other sizes than these are none.
+    static func detail(_ operand: String, number: Int) -> ListedProbe.Detail {
         let parts = operand.split(separator: "@", maxSplits: 1)
-        guard parts.count == 2, let size = Int(parts[0]) else {
+        guard parts.count == 2, let size = Int(parts[0]), [1, 2, 4, 8].contains(size.magnitude) else {
             return ListedProbe.Detail(name: "arg\(number)", operand: operand)
         }
         return ListedProbe.Detail(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import FoundationEssentials
 internal import Glibc
 internal import Reporting
@@ -127,7 +128,7 @@ struct StackRecording {
             return
         }
         reported = begun ?? Profile(valueTypes: [Self.values[3].type, Self.blocksInUse])
-        missingStacks = max(0, stacks - listed)
+        missingStacks = max(0, stacks.subtractingClamped(listed))
         listed = 0
         begun = nil
     }

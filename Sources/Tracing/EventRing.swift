@@ -23,8 +23,9 @@ package final class EventRing {
     private let consumer: UnsafeMutableRawPointer
     private let producer: UnsafeMutableRawPointer
     private let data: UnsafeRawPointer
+    private let consumerPage: Mapping
+    private let records: Mapping
     private let capacity: Int
-    private let page: Int
 
     private let channel: SharedVariable<event_channel>
     private let handle: (RawSpan) -> Void
@@ -39,22 +40,32 @@ package final class EventRing {
         self.handle = handle
         descriptor = object.descriptor(ofMap: "events")
         capacity = object.entries(ofMap: "events")
-        page = Int(getpagesize())
+        let page = Int(getpagesize())
         channel = try object.sharedVariable("event_channel", as: event_channel.self)
         channel.pointer.pointee.wake_bytes = UInt32(clamping: capacity / Self.wakeDivisor)
-        let first = mmap(nil, page, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-        let rest = mmap(nil, page + 2 * capacity, PROT_READ, MAP_SHARED, descriptor, page)
-        guard let first, first != MAP_FAILED, let rest, rest != MAP_FAILED else {
-            throw BPFError("map the event buffer", code: errno)
-        }
-        consumer = first
-        producer = rest
-        data = UnsafeRawPointer(rest + page)
+        consumerPage = try Mapping(descriptor, at: 0, bytes: page, PROT_READ | PROT_WRITE)
+        records = try Mapping(descriptor, at: page, bytes: page + 2 * capacity, PROT_READ)
+        consumer = consumerPage.start
+        producer = records.start
+        data = UnsafeRawPointer(records.start + page)
     }
 
-    deinit {
-        munmap(consumer, page)
-        munmap(producer, page + 2 * capacity)
+    /// Memory that a map shows, as long as this value: also where what comes after it fails.
+    struct Mapping: ~Copyable {
+        let start: UnsafeMutableRawPointer
+        private let bytes: Int
+
+        init(
+            _ descriptor: Int32, at offset: Int, bytes: Int, _ protection: Int32
+        ) throws(BPFError) {
+            guard let start = mmap(nil, bytes, protection, MAP_SHARED, descriptor, offset),
+                start != MAP_FAILED
+            else { throw BPFError("map the event buffer", code: errno) }
+            self.start = start
+            self.bytes = bytes
+        }
+
+        deinit { munmap(start, bytes) }
     }
 
     /// Hands out what is there, at most one batch. Returns how many records that was.

@@ -32,6 +32,9 @@ private enum Kind {
 extension KernelTypes {
     /// Types that name themselves through others, in a damaged file, end here.
     private static let mostDepth = 16
+    /// Types that one signature may be made of. Functions whose arguments are functions whose arguments are functions
+    /// multiply.
+    private static let mostParts = 1 << 10
 
     /// The tracepoints that raw programs can be attached to, with what they pass, in no order.
     ///
@@ -93,52 +96,58 @@ extension KernelTypes {
             return nil
         }
         let parameters = UnsafeRawPointer(function + 1).assumingMemoryBound(to: btf_param.self)
+        var parts = 0
         let arguments = (0..<ObjectLayout.count(of: function)).map { index in
             let parameter = parameters[index]
             // No type stands for the dots of a variadic function.
             return KernelArgument(
                 name: ObjectLayout.text(handle, parameter.name_off),
-                type: parameter.type == 0 ? "..." : typeName(parameter.type))
+                type: parameter.type == 0 ? "..." : typeName(parameter.type, &parts))
         }
-        return KernelSignature(arguments: arguments, result: typeName(function.pointee.type))
+        return KernelSignature(arguments: arguments, result: typeName(function.pointee.type, &parts))
     }
 
-    private func typeName(_ id: UInt32, depth: Int = 0) -> String {
+    /// - Parameter parts: how many types were named for this signature so far.
+    private func typeName(_ id: UInt32, _ parts: inout Int, depth: Int = 0) -> String {
         guard id != 0 else { return "void" }
-        guard depth < Self.mostDepth, let type = type(id) else { return "?" }
+        parts += 1
+        guard depth < Self.mostDepth, parts <= Self.mostParts, let type = type(id) else { return "?" }
         let name = ObjectLayout.text(handle, type.pointee.name_off)
-        func inner() -> String { typeName(type.pointee.type, depth: depth + 1) }
+        func inner(_ parts: inout Int) -> String { typeName(type.pointee.type, &parts, depth: depth + 1) }
         switch ObjectLayout.kind(of: type) {
         case Kind.pointer:
             if let target = self.type(type.pointee.type),
                 ObjectLayout.kind(of: target) == apus_btf_kind_func_proto
             {
-                return functionPointer(type.pointee.type, depth)
+                return functionPointer(type.pointee.type, &parts, depth)
             }
-            let target = inner()
+            let target = inner(&parts)
             return target.hasSuffix("*") ? target + "*" : target + " *"
         case Kind.array:
             let array = UnsafeRawPointer(type + 1).assumingMemoryBound(to: btf_array.self).pointee
-            return "\(typeName(array.type, depth: depth + 1))[\(array.nelems)]"
+            return "\(typeName(array.type, &parts, depth: depth + 1))[\(array.nelems)]"
         case Kind.structure: return "struct " + (name.isEmpty ? "{…}" : name)
         case Kind.union: return "union " + (name.isEmpty ? "{…}" : name)
         case Kind.enumeration, Kind.enumeration64: return "enum " + (name.isEmpty ? "{…}" : name)
         // struct btf_type.info, bit 31: of a union, not a struct.
         case Kind.forward: return (type.pointee.info >> 31 == 1 ? "union " : "struct ") + name
-        case Kind.constant: return "const " + inner()
-        case Kind.volatile: return "volatile " + inner()
-        case Kind.restrict, Kind.typeTag: return inner()
+        case Kind.constant: return "const " + inner(&parts)
+        case Kind.volatile: return "volatile " + inner(&parts)
+        case Kind.restrict, Kind.typeTag: return inner(&parts)
         default: return name.isEmpty ? "?" : name
         }
     }
 
-    private func functionPointer(_ id: UInt32, _ depth: Int) -> String {
+    private func functionPointer(_ id: UInt32, _ parts: inout Int, _ depth: Int) -> String {
         guard let function = type(id) else { return "?" }
         let parameters = UnsafeRawPointer(function + 1).assumingMemoryBound(to: btf_param.self)
-        let types = (0..<ObjectLayout.count(of: function)).map {
-            parameters[$0].type == 0 ? "..." : typeName(parameters[$0].type, depth: depth + 1)
+        let count = ObjectLayout.count(of: function)
+        var types: [String] = []
+        while types.count < count, parts <= Self.mostParts {
+            let type = parameters[types.count].type
+            types.append(type == 0 ? "..." : typeName(type, &parts, depth: depth + 1))
         }
         let list = types.isEmpty ? "void" : types.joined(separator: ", ")
-        return "\(typeName(function.pointee.type, depth: depth + 1)) (*)(\(list))"
+        return "\(typeName(function.pointee.type, &parts, depth: depth + 1)) (*)(\(list))"
     }
 }

@@ -5,8 +5,29 @@ internal import CZlib
 /// A BPF object file that is part of this executable.
 package struct ObjectImage {
     package let name: String
-    /// Valid as long as this process: a command asks for one or two objects, once.
+    /// Valid as long as this value or a copy of it.
     package let bytes: UnsafeRawBufferPointer
+    /// nil if somebody else owns the bytes.
+    let owner: Memory?
+
+    final class Memory {
+        let bytes: UnsafeMutableRawBufferPointer
+        init(bytes count: Int) { bytes = .allocate(byteCount: count, alignment: 8) }
+        deinit { bytes.deallocate() }
+    }
+
+    /// - Parameter bytes: must outlive the image.
+    init(name: String, bytes: UnsafeRawBufferPointer) {
+        self.name = name
+        self.bytes = bytes
+        owner = nil
+    }
+
+    private init(name: String, _ memory: Memory) {
+        self.name = name
+        bytes = UnsafeRawBufferPointer(memory.bytes)
+        owner = memory
+    }
 
     /// Every embedded object, in the order of their names.
     package static var all: [ObjectImage] { embedded.map(unpack) }
@@ -24,7 +45,8 @@ package struct ObjectImage {
     }
 
     private static func unpack(_ object: apus_object) -> ObjectImage {
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(object.size), alignment: 8)
+        let memory = Memory(bytes: Int(object.size))
+        let bytes = memory.bytes
         var stream = z_stream()
         // 16: of gzip's format (zlib manual, inflateInit2)
         var code = inflateInit2_(
@@ -36,6 +58,6 @@ package struct ObjectImage {
         if code == Z_OK { code = inflate(&stream, Z_FINISH) }
         inflateEnd(&stream)
         precondition(code == Z_STREAM_END && stream.avail_out == 0, "an embedded object is damaged")
-        return ObjectImage(name: String(cString: object.name), bytes: UnsafeRawBufferPointer(bytes))
+        return ObjectImage(name: String(cString: object.name), memory)
     }
 }

@@ -87,9 +87,10 @@ package enum ObjectLayout {
     private static func withObject<Result>(
         _ image: ObjectImage, _ body: (OpaquePointer) -> Result
     ) throws(BPFError) -> Result {
-        let object = try check(
-            bpf_object__open_mem(image.bytes.baseAddress, image.bytes.count, nil),
-            "open the BPF object \(image.name)")
+        let opened = withExtendedLifetime(image) {
+            bpf_object__open_mem(image.bytes.baseAddress, image.bytes.count, nil)
+        }
+        let object = try check(opened, "open the BPF object \(image.name)")
         defer { bpf_object__close(object) }
         return body(object)
     }

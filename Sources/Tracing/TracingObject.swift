@@ -20,9 +20,10 @@ package struct OpenObject: ~Copyable {
         options.sz = MemoryLayout<bpf_object_open_opts>.size
         options.object_name = UnsafePointer(name)
         options.btf_custom_path = UnsafePointer(path)
-        object = try check(
-            bpf_object__open_mem(image.bytes.baseAddress, image.bytes.count, &options),
-            "open the BPF object \(image.name)")
+        let opened = withExtendedLifetime(image) {
+            bpf_object__open_mem(image.bytes.baseAddress, image.bytes.count, &options)
+        }
+        object = try check(opened, "open the BPF object \(image.name)")
     }
 
     deinit { bpf_object__close(object) }

@@ -23,8 +23,8 @@ struct CallFrameEntries {
     private(set) var commons: [CommonEntry] = []
     private(set) var malformed = 0
 
-    /// Instruction bytes of common entries that may still be executed: one offset is read once only, but those that a
-    /// hostile file names may overlap.
+    /// Bytes of common entries that may still be read or executed: one offset is read once only, but those that a hostile
+    /// file names may overlap.
     private var budget = 1 << 20
     /// By offset, of the section that is read; -1 for those that make no sense.
     private var known: [Int: Int32] = [:]
@@ -120,10 +120,13 @@ struct CallFrameEntries {
         var reader = CallFrameReader(section.bytes, offset..<section.bytes.count)
         let (length, is64) = Self.length(&reader)
         var entry = reader.part(length)
-        guard !reader.failed,
-            Self.commonOffset(&entry, section.kind, start: offset, is64: is64) == nil,
-            var common = Self.header(&entry, section)
+        guard !reader.failed, budget > 0,
+            Self.commonOffset(&entry, section.kind, start: offset, is64: is64) == nil
         else { return -1 }
+        let start = entry.position
+        let header = Self.header(&entry, section)
+        budget -= entry.position - start
+        guard var common = header else { return -1 }
         common.instructions = entry.position..<entry.end
         budget -= common.instructions.count + 16
         guard budget > 0 else { return -1 }

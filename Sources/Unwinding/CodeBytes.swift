@@ -15,12 +15,15 @@ struct CodeBytes {
 
     init(_ elf: ELFFile) {
         self.elf = elf
-        segments = elf.segments.filter(\.isCode)
+        // What goes over the end of all addresses is nowhere.
+        segments = elf.segments.filter {
+            $0.isCode && !$0.address.addingReportingOverflow($0.fileSize).overflow
+        }
         var ranges: [Range<UInt64>] = []
         for segment in segments.sorted(by: { $0.address < $1.address }) {
-            let (end, overflow) = segment.address.addingReportingOverflow(segment.fileSize)
+            let end = segment.address + segment.fileSize
             let start = max(segment.address, ranges.last?.upperBound ?? 0)
-            if !overflow, start < end { ranges.append(start..<end) }
+            if start < end { ranges.append(start..<end) }
         }
         self.ranges = ranges
     }

@@ -121,10 +121,13 @@ package struct UnwindTable: Sendable {
     package func forEachRow(_ body: (Range<UInt64>, unwind_rule) -> Void) {
         for (number, page) in pages.enumerated() {
             let start = base + UInt64(number) << 16
-            if page.isEmpty { body(start..<start + 0x10000, rules[0]) }
+            // The end of the last page of all is no address.
+            let (pageEnd, isLast) = start.addingReportingOverflow(0x10000)
+            let last = isLast ? UInt64.max : pageEnd
+            if page.isEmpty { body(start..<last, rules[0]) }
             for row in page {
-                let end = row + 1 < page.upperBound ? UInt64(rows[row + 1] & 0xffff) : 0x10000
-                body(start + UInt64(rows[row] & 0xffff)..<start + end, rules[Int(rows[row] >> 16)])
+                let end = row + 1 < page.upperBound ? start + UInt64(rows[row + 1] & 0xffff) : last
+                body(start + UInt64(rows[row] & 0xffff)..<end, rules[Int(rows[row] >> 16)])
             }
         }
     }

@@ -13,6 +13,8 @@ struct ELFImage {
         /// STB_GLOBAL
         var binding: UInt8 = 1
         var section: UInt16 = 1
+        /// Where its name is said to be; nil for where it is.
+        var namePlace: UInt32?
     }
 
     var symbols: [Symbol]
@@ -87,8 +89,8 @@ struct ELFImage {
     private func entry(_ symbol: Symbol, name: Int) -> [UInt8] {
         let kind = [symbol.binding << 4 | symbol.type, 0] + half(symbol.section)
         return is64
-            ? four(UInt32(name)) + kind + word(symbol.value) + word(symbol.size)
-            : four(UInt32(name)) + word(symbol.value) + word(symbol.size) + kind
+            ? four(symbol.namePlace ?? UInt32(name)) + kind + word(symbol.value) + word(symbol.size)
+            : four(symbol.namePlace ?? UInt32(name)) + word(symbol.value) + word(symbol.size) + kind
     }
 
     private func half(_ value: UInt16) -> [UInt8] { bytes(of: value) }

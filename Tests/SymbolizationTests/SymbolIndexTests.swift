@@ -57,6 +57,40 @@ import Testing
         #expect(image.name(at: 0x3000) == "")
     }
 
+    /// Names of untyped symbols of unknown size are read when an index is made.
+    @Test func namesOfLabelsMayBeAnywhere() {
+        let places: [UInt32] = [0, 1, 3, 4, 5, 0xffff, 0x10000, 0x7fff_ffff, 0xffff_fffc, 0xffff_ffff]
+        for first in places {
+            for second in places {
+                let image = ELFImage(symbols: [
+                    Symbol(name: "abc", value: 0x1000, type: 0, binding: 0, namePlace: first),
+                    Symbol(name: "$x", value: 0x1100, type: 0, binding: 0, namePlace: second),
+                    Symbol(name: "function", value: 0x1200, size: 8),
+                ])
+                // The names are at 1, 5 and 8; a label without one, or with a dollar sign, is none.
+                #expect(image.name(at: 0x1001) == [1: "abc", 3: "c"][first] ?? "")
+                #expect(image.name(at: 0x1101) == [1: "abc", 3: "c"][second] ?? image.name(at: 0x1001))
+                #expect(image.name(at: 0x1200) == "function")
+            }
+        }
+    }
+
+    /// However far from each other, and from the table, their names are.
+    @Test func labelsCostFewReads() {
+        let bytes = [UInt8](repeating: UInt8(ascii: "a"), count: 1 << 17)
+        let table = NameTable(.memory(bytes), size: 1 << 31)
+        var names = NameBeginnings([table, table])
+        for number in [0, 1] as [UInt8] {
+            for place in stride(from: 0 as UInt32, to: 1 << 19, by: 16) {
+                let symbol = SymbolIndex.Symbol(
+                    address: 0, size: 0, name: place, link: 0, aliases: 0, table: number, rank: 0)
+                let found = names.beginning(of: symbol)
+                #expect(found.count == min(4, max(0, bytes.count - Int(place))))
+            }
+        }
+        #expect(names.reads <= 4)
+    }
+
     @Test func onlyFunctionsThatAreDefinedCount() {
         let image = ELFImage(symbols: [
             Symbol(name: "undefined", value: 0x1000, size: 8, section: 0),

@@ -16,6 +16,24 @@ package struct SeededGenerator: RandomNumberGenerator {
 
     package mutating func below(_ end: Int) -> Int { Int.random(in: 0..<end, using: &self) }
 
+    /// A number at which something ends: a type, a page, a sign, or a bit; or close to such a one; or any.
+    package mutating func extreme(near places: [UInt64] = []) -> UInt64 {
+        let ends: [UInt64] = [
+            0, 0x7f, 0x80, 0xff, 0x1000, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff,
+            1 << 46, 1 << 47, .max / 2, .max / 2 + 1, .max,
+        ]
+        let nearby = UInt64(bitPattern: Int64(below(17) - 8))
+        switch below(8) {
+        case 0: return 1 << UInt64(below(64))
+        case 1: return (1 << UInt64(below(64))) &+ nearby
+        case 2: return next()
+        case 3: return next() >> UInt64(below(64))
+        case 4 where !places.isEmpty, 5 where !places.isEmpty: return places[below(places.count)] &+ nearby
+        case 6: return ends[below(ends.count)] &+ nearby
+        default: return ends[below(ends.count)]
+        }
+    }
+
     /// Changes bytes as a broken disk, a cut download or somebody with bad intentions would. There must be some.
     package mutating func damage(_ bytes: inout [UInt8]) {
         let place = below(3) == 0 ? below(min(bytes.count, 512)) : below(bytes.count)

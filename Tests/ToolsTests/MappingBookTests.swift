@@ -112,6 +112,33 @@ extension MappingBook {
         #expect(book.sums == [:])
     }
 
+    /// A page table has room for 2^47 bytes, and what was mapped and given back counts as well.
+    @Test func moreBytesThanNumbersGoTo() {
+        var book = MappingBook(sizes: Self.everything)
+        for _ in 0..<3 {
+            book.take(event(MEMLEAK_MAPPED, 0x1000, UInt64.max - 0x2000, stack: 1))
+            book.take(event(MEMLEAK_UNMAPS, 0x1000, UInt64.max - 0x2000))
+        }
+        #expect(book.totals[1]?.bytes == .max && book.totals[1]?.count == 3)
+    }
+
+    /// Records can be lost, and addresses be any.
+    @Test func recordsInAnyOrderWithAnyNumbers() {
+        var random = SeededGenerator(seed: 5)
+        let kinds: [memleak_event_kind] = [
+            MEMLEAK_MAPPED, MEMLEAK_UNMAPS, MEMLEAK_FAILED, MEMLEAK_REMAPPED, MEMLEAK_BREAK, MEMLEAK_BROKEN,
+        ]
+        var book = MappingBook(sizes: Self.everything)
+        for _ in 0..<20_000 {
+            book.take(
+                event(
+                    kinds[random.below(kinds.count)], random.extreme(), random.extreme(),
+                    stack: UInt64(random.below(4)), thread: UInt32(random.below(3)), at: random.extreme()))
+            #expect(book.blocks.allSatisfy { !$0.range.isEmpty })
+            if random.below(100) == 0 { book.take(event(MEMLEAK_EXECUTED)) }
+        }
+    }
+
     /// Against a model that has an entry for each page.
     @Test func thirtyThousandRandomCalls() {
         var random = SeededGenerator(seed: 11)

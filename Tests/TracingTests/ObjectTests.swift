@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CBPFPrograms
+import Foundation
 import Testing
 
 @testable import Tracing
@@ -83,8 +84,35 @@ private let objectNames = ObjectImage.all.map(\.name)
     @Test(arguments: objectNames)
     func opens(name: String) throws {
         let image = ObjectImage.named(name)
-        #expect(image.bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46]))
+        withExtendedLifetime(image) { #expect($0.bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46])) }
         _ = try OpenObject(image)
+    }
+
+    @Test func bytesAreHeldAsLongAsTheirImage() {
+        var image: ObjectImage? = ObjectImage.named(objectNames[0])
+        weak let memory = image?.owner
+        #expect(memory != nil)
+        image = nil
+        #expect(memory == nil)
+    }
+
+    /// What a ring has mapped before something fails.
+    @Test func mappingsAreGivenBack() throws {
+        let path = "/proc/self/exe"
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        func isMapped(_ address: UInt) throws -> Bool {
+            try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n")
+                .contains { $0.hasPrefix(String(address, radix: 16) + "-") }
+        }
+        var address: UInt = 0
+        do {
+            let mapping = try EventRing.Mapping(descriptor, at: 0, bytes: 4096, PROT_READ)
+            address = UInt(bitPattern: mapping.start)
+            #expect(try isMapped(address))
+        }
+        #expect(throws: BPFError.self) { _ = try EventRing.Mapping(-1, at: 0, bytes: 4096, PROT_READ) }
+        #expect(try !isMapped(address))
     }
 
     @Test func whatIsNoObjectIsRefusedWithItsName() {
@@ -113,7 +141,9 @@ private let objectNames = ObjectImage.all.map(\.name)
     @Test(arguments: objectNames)
     func isLicensedForTheHelpersItCalls(name: String) {
         // The verifier compares it with a list of its own (include/linux/license.h).
-        #expect(ELFSections(ObjectImage.named(name).bytes).contents("license") == "Dual BSD/GPL\0")
+        withExtendedLifetime(ObjectImage.named(name)) {
+            #expect(ELFSections($0.bytes).contents("license") == "Dual BSD/GPL\0")
+        }
     }
 
     @Test(arguments: layouts.keys.sorted())

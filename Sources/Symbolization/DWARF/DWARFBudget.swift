@@ -25,19 +25,28 @@ final class DWARFBudget {
     /// Left for all lookups: what is given up to save memory can be read again, but not for ever.
     private var total: Int
     private static let perLookup = 4_000_000_000
+    /// That of all modules together; nil if this is it.
+    private let all: DWARFBudget?
 
-    init(total: Int = 30_000_000_000) { self.total = total }
+    init(total: Int = 30_000_000_000, of all: DWARFBudget? = nil) {
+        self.total = total
+        self.all = all
+    }
 
-    /// Whether the module has used up what it may.
-    var isExhausted: Bool { total <= 0 }
+    /// For all modules: a process can map any number of files that cost as much as one may.
+    static func ofAllModules() -> DWARFBudget { DWARFBudget(total: 120_000_000_000) }
+
+    /// Whether the module has used up what it may, or all modules have.
+    var isExhausted: Bool { total <= 0 || all?.isExhausted ?? false }
 
     func beginLookup() { lookup = Self.perLookup }
 
     /// Whether work of that cost may be done.
     func spend(_ cost: Int) -> Bool {
-        guard lookup >= cost, total > 0 else { return false }
+        guard lookup >= cost, !isExhausted else { return false }
         lookup -= cost
         total -= cost
+        all?.total -= cost
         return true
     }
 }

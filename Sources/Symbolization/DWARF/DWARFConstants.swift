@@ -100,6 +100,8 @@ enum DWARFLimits {
     static let depth = 1 << 14
     /// Inlined functions around one address.
     static let inlineDepth = 256
+    /// Functions of one unit, those inlined counted as often as they are.
+    static let scopes = 1 << 23
     /// Pieces of functions of one unit, and of units of one file.
     static let intervals = 1 << 21
     /// Hops from an inlined function to the declaration that has its name.

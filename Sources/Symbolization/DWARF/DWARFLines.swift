@@ -33,6 +33,7 @@ package final class DWARFLines: LineProvider {
 
     private let memoryLimit: Int
     private let opener: RelatedFileOpener
+    private let budget = DWARFBudget.ofAllModules()
     private var modules: [Int: State] = [:]
     private var bytes: [Int: Int] = [:]
     private var recent: (number: Int, module: DWARFModule)?
@@ -73,7 +74,7 @@ package final class DWARFLines: LineProvider {
 
     private func module(_ identity: ModuleIdentity) -> DWARFModule? {
         if let recent, recent.number == identity.number { return recent.module }
-        var budget = DWARFBudget()
+        var budget = DWARFBudget(of: self.budget)
         switch modules[identity.number] {
         case .withoutInformation?: return nil
         case .open(let module)?:

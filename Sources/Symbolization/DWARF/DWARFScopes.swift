@@ -87,7 +87,9 @@ private struct DWARFScopeBuilder {
                 }
                 if abbreviation.hasChildren { descend() }
             }
-            guard levels.count <= DWARFLimits.depth, intervals.count <= DWARFLimits.intervals else { return }
+            guard levels.count <= DWARFLimits.depth, scopes.count < DWARFLimits.scopes,
+                intervals.count <= DWARFLimits.intervals
+            else { return }
         }
     }
 

@@ -10,6 +10,8 @@ package final class LocalReader: CodeReader {
     /// Whether something was read since the limit was last looked at.
     private var hasGrown = false
     private var counts = ReaderEffort()
+    /// What reading the symbols of all files may cost.
+    private let budget = ReadingBudget()
 
     /// - Parameters:
     ///   - options: The limit of memory is that of symbols and names; lines have one of their own.
@@ -78,7 +80,9 @@ package final class LocalReader: CodeReader {
     }
 
     private var reading: SymbolReading {
-        SymbolReading(demangler: demangler, symbolLimit: Self.symbolLimit(memoryLimit)) { [self] count in
+        SymbolReading(
+            demangler: demangler, symbolLimit: Self.symbolLimit(memoryLimit), budget: budget
+        ) { [self] count in
             counts.symbolsIndexed += count
             hasGrown = true
         }

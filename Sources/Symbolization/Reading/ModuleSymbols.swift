@@ -8,6 +8,9 @@ final class ModuleSymbols {
     private var index: SymbolIndex?
     private var names: [Int: String?] = [:]
     private var nameBytes = 0
+    /// Symbols that may still be read. An index that is given up to save memory is made again, but not for ever: a few
+    /// large files whose addresses come in turn push out each other.
+    private var symbolsLeft = 1 << 26
 
     /// Set by the owner at each use, to find what was not used for longest.
     var lastUse: UInt64 = 0
@@ -59,8 +62,9 @@ final class ModuleSymbols {
     }
 
     private func readIndex(_ reader: SymbolReading) -> SymbolIndex {
-        let made = makeIndex(reader)
+        let made = symbolsLeft > 0 ? makeIndex(reader) : .empty
         index = made
+        symbolsLeft -= made.symbols.count
         reader.indexed(made.symbols.count)
         return made
     }
@@ -68,18 +72,22 @@ final class ModuleSymbols {
     private func makeIndex(_ reader: SymbolReading) -> SymbolIndex {
         // It was read before, but a file can be overwritten in place.
         guard let elf = ELFFile(source) else { return .empty }
-        var builder = SymbolIndexBuilder(limit: reader.symbolLimit, code: elf.codeRanges())
+        var builder = SymbolIndexBuilder(
+            limit: reader.symbolLimit, code: elf.codeRanges(), budget: reader.budget)
         builder.add(elf)
         builder.addLinkageStubs(elf)
         // Symbols that the distribution left in for stack traces (GDB manual, "MiniDebugInfo").
+        let mostUnpacked = min(1 << 26, reader.symbolLimit * 24)
         if let section = elf.section(named: ".gnu_debugdata"),
             let packed = elf.contents(of: section, limit: 1 << 24),
-            let bytes = decompressXZ(packed, limit: min(1 << 26, reader.symbolLimit * 24)),
-            let inner = ELFFile(.memory(bytes))
+            // Text is packed to a tenth, nothing to a ten-thousandth.
+            reader.budget.spend(
+                min(UInt64(mostUnpacked), UInt64(packed.count) * 10_000) * ReadingBudget.Cost.unpacked),
+            let bytes = decompressXZ(packed, limit: mostUnpacked), let inner = ELFFile(.memory(bytes))
         {
             builder.add(inner)
         }
-        debugFile = debugFile?.verified.map { DebugFile(file: $0, checksum: nil) }
+        debugFile = debugFile?.verified(reader.budget).map { DebugFile(file: $0, checksum: nil) }
         if let debug = debugFile?.file, let other = ELFFile(.file(debug)) {
             // Prelinking moves the file, but not its debug file.
             let bias = SegmentMap(elf).base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0
@@ -95,6 +103,8 @@ struct SymbolReading {
     let demangler: Demangler?
     /// How many symbols to take from one module at most.
     let symbolLimit: Int
+    /// What all modules may cost.
+    var budget = ReadingBudget()
     /// Told how many symbols an index has that was made.
     let indexed: (Int) -> Void
 }
