@@ -64,7 +64,7 @@ test: setup-test
 	scripts/check-stacks --apus build/dist/apus --stops 20 --seconds 1 --least 95 $(STACK_PROGRAMS)
 	$(if $(APUS_SKIP_KERNELS),,@$(MAKE) test-kernels)
 
-# Each of the fourteen readers of foreign bytes gets damaged ones for so long: about a minute for all.
+# Each of the twenty readers of foreign bytes gets damaged ones for so long, two at a time: about a minute for all.
 FUZZ_SECONDS ?= 5
 test-fast: bpf programs
 	$(SWIFT) build --build-tests

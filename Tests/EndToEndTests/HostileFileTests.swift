@@ -9,6 +9,8 @@ private final class Crowd {
     /// What the processes are called.
     static let kinds = HostileKind.all.map(\.name)
     static let behaved = "behaves"
+    /// Whose they are: a user that nothing else belongs to, so that the rest of a busy machine is not named as well.
+    static let user = geteuid() == 0 ? 54_321 : geteuid()
 
     private let folder: TemporaryFolder
     private(set) var members: [String: Child] = [:]
@@ -54,7 +56,7 @@ private final class Crowd {
         let said = try Scratch()
         saying.append(said)
         members[name] = try Child(
-            [program, name, files[0], "\(HostileELF.codePlace)"] + files.dropFirst(),
+            [program, name, "\(Self.user)", files[0], "\(HostileELF.codePlace)"] + files.dropFirst(),
             Child.Streams(input: nil, output: said.descriptor, errors: nil))
     }
 
@@ -92,7 +94,8 @@ extension EndToEnd {
         func theWholeMachine(command: [String]) throws {
             let crowd = try Crowd()
             let result = try Finished(
-                [Harness.apus] + command + ["--json", "--duration", "4"], patience: 120)
+                [Harness.apus] + command + ["--json", "--duration", "4", "--uid", "\(Crowd.user)"],
+                patience: 120)
             #expect(result.end == .exited(0), "\(result.errors.suffix(2000))")
             let stacks = try stacks(result.text)
             let met = Set(stacks.compactMap(\.comm))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostile NAME FILE OFFSET [MAP]: maps a page of a file, whatever that file says of itself, and spends its time in
+ * hostile NAME USER FILE OFFSET [MAP]: maps a page of a file, whatever that file says of itself, and spends its time in
  * calls through the code there: a bit of computing, blocks of memory that stay, a system call, a nap. With MAP, a file
- * that it makes its perf map, the code is at an address without a file instead.
+ * that it makes its perf map, the code is at an address without a file instead. It does so as USER, a number, if it may.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -59,18 +59,18 @@ static void end(int signal)
 
 int main(int argc, char **argv)
 {
-	int file = argc > 3 ? open(argv[2], O_RDONLY) : -1;
+	int file = argc > 4 ? open(argv[3], O_RDONLY) : -1;
 	void *page;
 
+	if (file < 0 || (geteuid() == 0 && setuid((uid_t)atoi(argv[2]))))
+		return 2;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGTERM, end);
 	signal(SIGALRM, end);
-	alarm(240);
-	if (file < 0)
-		return 2;
+	alarm(600);
 	prctl(PR_SET_NAME, argv[1]);
-	if (argc > 4) {
-		copy(argv[4]);
+	if (argc > 5) {
+		copy(argv[5]);
 		page = mmap((void *)0x200000000000, 4096, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 		if (page == MAP_FAILED)
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 		mprotect(page, 4096, PROT_READ | PROT_EXEC);
 	} else {
 		page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file,
-			    strtol(argv[3], NULL, 0));
+			    strtol(argv[4], NULL, 0));
 		if (page == MAP_FAILED)
 			return 3;
 	}

@@ -84,7 +84,7 @@ extension HostileKind {
                 1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0,
             ]
             let program = joined(
-                [0, 9, 2], eight(HostileELF.codePlace), [UInt8](repeating: 0x20, count: 1 << 23),
+                [0, 9, 2], eight(HostileELF.codePlace), [UInt8](repeating: 0x20, count: 1 << 20),
                 [2, 4, 0, 1, 1])
             let body = joined(two(5), [8, 0], four(UInt32(header.count)), header, program)
             let lines = joined(four(UInt32(body.count)), body)
@@ -94,11 +94,11 @@ extension HostileKind {
         HostileKind("inlined") {
             let abbreviation: [UInt8] = [2, 0x1d, 1, 0x11, 0x01, 0x12, 0x07, 0x31, 0x13, 0, 0]
             let entry = joined([2], pair(HostileELF.codePlace, HostileELF.codeSize), four(33))
-            return unit(abbreviation, [[UInt8]](repeating: entry, count: 50_000).flatMap { $0 })
+            return unit(abbreviation, [[UInt8]](repeating: entry, count: 20_000).flatMap { $0 })
         },
         // Scopes that take no room.
         HostileKind("scopes") {
-            unit([2, 0x2e, 1, 0, 0], [UInt8](repeating: 2, count: 1 << 20))
+            unit([2, 0x2e, 1, 0, 0], [UInt8](repeating: 2, count: 1 << 18))
         },
         // References, lengths and offsets at the ends of numbers.
         HostileKind("offsets") {
@@ -121,7 +121,7 @@ extension HostileKind {
                 ["info", "abbrev", "line", "frame"].enumerated().map { index, name in
                     let head = joined(four(UInt32(1 + index % 2)), four(0), eight(sizes[index]), eight(1))
                     return HostileELF.Section(
-                        ".debug_" + name, flags: 0x800, contents: head + zeros(1 << 26))
+                        ".debug_" + name, flags: 0x800, contents: head + zeros(1 << 25))
                 })
         },
     ]
@@ -189,7 +189,7 @@ extension HostileKind {
         // Not to be named by another's: code at 0x200000000000.
         HostileKind("perfmap", isPerfMap: true) {
             var lines: [UInt8] = []
-            for index in 0..<50_000 as Range<UInt64> {
+            for index in 0..<20_000 as Range<UInt64> {
                 let (start, size) = (0x2000_0000_0000 - index * 8, 0x100_0000 + index * 16)
                 lines += Array("\(String(start, radix: 16)) \(String(size, radix: 16)) f\(index)\n".utf8)
             }

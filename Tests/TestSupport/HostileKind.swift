@@ -58,7 +58,7 @@ package struct HostileKind: CustomStringConvertible, Sendable {
         HostileKind("farnames") {
             file(
                 [],
-                symbols: (0..<100_000).map { index in
+                symbols: (0..<30_000).map { index in
                     HostileELF.Symbol(
                         "", HostileELF.codePlace + index % HostileELF.codeSize, size: 0, type: 0, binding: 0,
                         namePlace: UInt32(truncatingIfNeeded: index &* 0x9e37_79b1))
@@ -69,7 +69,7 @@ package struct HostileKind: CustomStringConvertible, Sendable {
             file(
                 [],
                 symbols: [HostileELF.Symbol("malloc"), HostileELF.Symbol("free")]
-                    + (0..<100_000).map { HostileELF.Symbol("", HostileELF.codePlace + $0, namePlace: 1) })
+                    + (0..<30_000).map { HostileELF.Symbol("", HostileELF.codePlace + $0, namePlace: 1) })
         },
         HostileKind("sizes") {
             let ends: [UInt64] = [0, 1, 0x1000, 0x1fff, 1 << 32, 1 << 63, .max - 1, .max]
@@ -79,7 +79,7 @@ package struct HostileKind: CustomStringConvertible, Sendable {
             return file([], symbols: symbols)
         },
         // 2^40 entries.
-        HostileKind("endless", length: 1 << 30) {
+        HostileKind("endless", length: 1 << 26) {
             var file = HostileELF.named()
             file.sections[1].offset = 0
             file.sections[1].size = 24 << 40
