@@ -7,7 +7,8 @@ internal import Glibc
 /// A name of fifty bytes can stand for gigabytes, and those libraries would write them all. What may do so goes
 /// to a child process whose memory and time are limited.
 final class RuntimeDemangler {
-    private var child: pid_t = 0
+    /// The last one that was started.
+    private(set) var child: pid_t = 0
     private var socket: Int32 = -1
     /// How often the child was lost since it last replied: after sixteen times names are left as they are.
     private var failures = 0

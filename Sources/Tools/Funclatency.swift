@@ -153,10 +153,16 @@ package struct Funclatency: TracingCommand {
 
     /// Says how many calls have no time.
     private static func explainRest(_ object: LoadedObject, _ session: Session) throws {
-        let abandoned = try object.sharedVariable("unreturned_calls", as: UInt64.self).value
-        var pending: UInt64 = 0
+        let abandonedCalls = try object.sharedVariable("unreturned_calls", as: UInt64.self)
         let threads: HashMap<UInt64, thread_calls> = object.map("threads")
-        threads.forEach { _, calls in pending += UInt64(calls.pointee.depth) }
+        var abandoned: UInt64 = 0
+        var pending: UInt64 = 0
+        // Threads that have ended are still being freed, which moves their calls from the one to the other.
+        repeat {
+            abandoned = abandonedCalls.value
+            pending = 0
+            threads.forEach { _, calls in pending += UInt64(calls.pointee.depth) }
+        } while abandonedCalls.value != abandoned
         func calls(_ count: UInt64) -> String { "\(count) \(count == 1 ? "call" : "calls")" }
         if pending > 0 {
             session.say("\(calls(pending)) had not returned at the end: in no histogram")

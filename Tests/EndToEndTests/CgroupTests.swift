@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 /// A cgroup v2 of our own.
@@ -32,7 +33,7 @@ private struct Cgroup {
 }
 
 extension EndToEnd {
-    @Suite(.enabled(if: Harness.cgroupMount != nil, "cgroup v2 is not mounted"))
+    @Suite(.require(Harness.cgroup2))
     struct CgroupTests {
         private let name = "apus-\(UUID().uuidString)"
 

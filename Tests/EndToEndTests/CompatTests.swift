@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 extension EndToEnd {
     /// The system calls of 32-bit programs.
     @Suite struct CompatTests {
-        private static let canCompile: Bool =
-            (try? Harness.program("agent", options: ["-m32", "-static"])) != nil
+        private static let compiler = Requirement(
+            "this compiler makes no 32-bit programs (gcc-multilib)",
+            isMet: (try? Harness.program("agent", options: ["-m32", "-static"])) != nil)
 
         @Test(
-            .enabled(if: canCompile, "this compiler makes no 32-bit programs (gcc-multilib)"),
+            .require(compiler),
             arguments: ["open", "openat", "openat2", "creat"], [false, true])
         func aProgramOf32Bits(call: String, int80: Bool) throws {
             try expectCompat(try Agent(narrow: true), call: call, int80: int80)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 /// All tests that run the executable. One at a time: each looks at the whole machine, and some keep it busy.
-@Suite(.enabled(if: Harness.canTrace, "tracing needs CAP_BPF and CAP_PERFMON"), .serialized)
+@Suite(.require(Harness.tracing), .serialized)
 struct EndToEnd {}
 
 /// What went wrong in the test itself.
@@ -28,6 +29,20 @@ enum Harness {
     /// Whether the executable was built without optimization: ten times slower, and nothing to measure.
     static let isDebugBuild: Bool = URL(fileURLWithPath: apus).resolvingSymlinksInPath().path.contains(
         "/debug/")
+
+    static let tracing = Requirement("tracing needs CAP_BPF and CAP_PERFMON", isMet: canTrace)
+
+    /// Whether somebody has mounted it is a matter of the machine.
+    static let cgroup2 = Requirement(
+        "cgroup v2 is not mounted", isExpected: false, isMet: cgroupMount != nil)
+
+    /// Go's own reader of profiles is the one that most people have: `go tool pprof`.
+    static let goPprof: Requirement = {
+        let found = try? Finished(["go", "tool", "pprof", "-h"], patience: 60)
+        return Requirement(
+            "go tool pprof is not installed",
+            isMet: found.map { $0.end == .exited(0) || $0.errors.contains("Usage") } == true)
+    }()
 
     /// CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON (linux/capability.h).
     static let canTrace: Bool = {

@@ -176,13 +176,16 @@ extension EndToEnd {
             let agent = try Agent()
             let last =
                 arguments.isEmpty ? [] : arguments.last == "-p" ? [agent.process] : [folder.path("made")]
+            let before = try Self.loadedPrograms().max() ?? 0
             let run = try TracedRun(["--dry-run"] + arguments + last)
             let outcome = try run.finish()
             #expect(outcome.end == .exited(0))
             #expect(outcome.output.isEmpty && outcome.errors.isEmpty)
             #expect(access(folder.path("made"), F_OK) != 0)
             // Programs without an owner would be ours, or another run's that comes or goes: those change.
-            try eventually("the end of the BPF programs") { try Self.programsWithoutOwner().isEmpty }
+            try eventually("the end of the BPF programs") {
+                try Self.programsWithoutOwner(after: before).isEmpty
+            }
         }
 
         /// The IDs of the programs that a process holds.
@@ -205,12 +208,14 @@ extension EndToEnd {
 
         private static func loadedPrograms() throws -> [Int] { try bpftool().compactMap { $0["id"] as? Int } }
 
-        /// Programs of opensnoop that no process holds.
-        private static func programsWithoutOwner() throws -> [String] {
-            try bpftool().filter { $0["pids"] == nil }.compactMap { $0["name"] as? String }
-                .filter {
-                    $0.hasPrefix("syscall_return") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
-                }
+        /// Programs of opensnoop that no process holds, of those with higher IDs: the kernel counts upwards.
+        private static func programsWithoutOwner(after id: Int) throws -> [String] {
+            try bpftool().filter { $0["pids"] == nil && $0["id"] as? Int ?? 0 > id }.compactMap {
+                $0["name"] as? String
+            }
+            .filter {
+                $0.hasPrefix("syscall_return") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
+            }
         }
 
         /// Gone, or a zombie that its new parent has not yet looked at.

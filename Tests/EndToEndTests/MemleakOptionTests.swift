@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -155,17 +156,10 @@ extension EndToEnd {
             }
         }
 
-        private static let pprof: [String]? = {
-            let words = ["go", "tool", "pprof"]
-            let found = try? Finished(words + ["-h"], patience: 60)
-            return found.map { $0.end == .exited(0) || $0.errors.contains("Usage") } == true ? words : nil
-        }()
+        private let pprof = ["go", "tool", "pprof"]
 
-        private static let mustHavePprof = ProcessInfo.processInfo.environment["CI"] != nil
-
-        @Test(.enabled(if: pprof != nil || mustHavePprof, "go tool pprof is not installed"))
+        @Test(.require(Harness.goPprof))
         func pprofReadsTheHeapProfile() throws {
-            let pprof = try #require(Self.pprof, "go tool pprof is not installed: run scripts/setup --test")
             let folder = try TemporaryFolder()
             let path = folder.path("heap.pb.gz")
             let result = try Finished(

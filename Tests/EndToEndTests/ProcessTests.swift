@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -75,7 +76,7 @@ extension EndToEnd {
             #expect(wrong.errors.contains("is no regular expression"))
         }
 
-        @Test(.enabled(if: (try? Finished(["strace", "--version"]))?.end == .exited(0), "strace is missing"))
+        @Test(.require(.tool("strace")))
         func theSameExecsAsStrace() throws {
             let folder = try TemporaryFolder()
             let log = folder.path("log")

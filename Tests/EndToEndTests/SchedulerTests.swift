@@ -1,36 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 /// What Tests/Programs/late.c knows about itself.
 private struct Late {
-    struct Wake {
-        let realNs: Int64
-        let lateNs: Int64
-        /// For how long it had waited for a CPU since the wake-up before.
+    /// Between one wake-up that the thread noted and the next.
+    struct Period {
+        let begin: Int64
+        let end: Int64
+        /// For how long it waited for a CPU, and how often, by the kernel's account (/proc/PID/schedstat).
         let waitedNs: Int64
+        let waits: Int64
     }
 
-    var wakes: [Wake] = []
-    var fusion = 0
-    var hog = 0
-    var runDelayNs: UInt64 = 0
+    struct Hog {
+        var thread: Int64 = 0
+        var burnedNs: Int64 = 0
+        var ranNs: Int64 = 0
+        var runs: Int64 = 0
+    }
+
+    var periods: [Period] = []
+    var hog = Hog()
+    var fusion: Int64 = 0
+    var waitedNs: Int64 = 0
+    var waits: Int64 = 0
+
+    var longestNs: Int64 { periods.map(\.waitedNs).max() ?? 0 }
 
     init(_ output: String) throws {
-        var before: Int64 = 0
+        var before = (end: Int64(0), waited: Int64(0), waits: Int64(0))
         for line in output.split(separator: "\n") {
             let words = line.split(separator: " ")
-            if words.first == "wake", words.count == 4, let real = Int64(words[1]),
-                let late = Int64(words[2]),
-                let waited = Int64(words[3])
-            {
-                // A kernel without schedstat says 0: then lateness has to do.
-                wakes.append(Wake(realNs: real, lateNs: late, waitedNs: waited > 0 ? waited - before : late))
-                before = waited
-            } else if words.first == "end", words.count == 4 {
-                fusion = Int(words[1]) ?? 0
-                hog = Int(words[2]) ?? 0
-                runDelayNs = UInt64(words[3]) ?? 0
+            let numbers = words.dropFirst().compactMap { Int64($0) }
+            guard let name = words.first, words.count == 5, numbers.count == 4 else { continue }
+            switch name {
+            case "wake":
+                periods.append(
+                    Period(
+                        begin: before.end, end: numbers[0], waitedNs: numbers[2] - before.waited,
+                        waits: numbers[3] - before.waits))
+                before = (numbers[0], numbers[2], numbers[3])
+            case "hog":
+                hog = Hog(thread: numbers[0], burnedNs: numbers[1], ranNs: numbers[2], runs: numbers[3])
+            case "end": (fusion, waitedNs, waits) = (numbers[0], numbers[2], numbers[3])
+            default: break
             }
         }
         guard fusion > 0 else { throw HarnessError("late said nothing: \(output.suffix(200))") }
@@ -61,41 +76,53 @@ extension EndToEnd {
             return result
         }
 
-        /// Each wait ends between two wake-ups that the thread itself has noted.
+        /// The account that the kernel keeps of each thread is the truth, and has no more than 1 ms for each wait
+        /// that is not long enough for a row.
+        ///
+        /// Kernels of some sandboxes report no switch from and to a thread of their own: perf's counter of the same
+        /// tracepoint lacks it too, while the count of /proc/stat has it. A wait that such a switch ends has no row.
+        /// That is why both threads have real-time priorities: what else runs hardly comes between them.
         @Test func everyLateWakeUpIsReportedOnceAndBlamedOnTheHog() throws {
             let program = try Harness.program("late")
             let result = try run(
                 ["runqslower", "1000", "--json", "--summary", "-c", "fusion_thread", "--", program, "10"])
             let late = try Late(result.text)
-            let waits = try objects(result.text, type: "wait").filter {
-                number($0, "tid") == Int64(late.fusion)
+            let waits = try objects(result.text, type: "wait").filter { number($0, "tid") == late.fusion }
+            try #require(late.periods.count == 500)
+            var differences: [String] = []
+            for period in late.periods {
+                let rows = waits.filter {
+                    number($0, "time_ns") > period.begin && number($0, "time_ns") <= period.end
+                }
+                let rest = period.waitedNs - rows.reduce(0) { $0 + number($1, "wait_ns") }
+                let small = period.waits - Int64(rows.count)
+                if small < 0 || rest < -500_000 || rest > small * 1_000_000 + 500_000 {
+                    differences.append("\(period): \(rows)")
+                }
             }
-            let woken = waits.filter { $0["kind"] as? String == "woken" }
-            #expect(late.wakes.count == 500)
-            // Far from the threshold, and far from what a second, short wait could add.
-            for (index, wake) in late.wakes.enumerated() where wake.waitedNs > 5_000_000 {
-                let earlier = index > 0 ? late.wakes[index - 1].realNs : 0
-                let matching = woken.filter { number($0, "wait_ns") > 4_000_000 }
-                    .filter { number($0, "time_ns") > earlier && number($0, "time_ns") <= wake.realNs }
-                #expect(matching.count == 1, "waited \(wake.waitedNs) before \(wake.realNs)")
-            }
-            #expect(woken.count <= late.wakes.filter { $0.waitedNs > 900_000 }.count)
-            #expect(woken.count > 400)
+            #expect(differences.count <= 500 / 20, "\(differences)")
+            #expect(waits.count > 450)
             let blamed = waits.filter { firstRunner($0) == "hog_thread" }.count
             #expect(Double(blamed) >= 0.95 * Double(waits.count))
+            #expect(waits.filter { $0["kind"] as? String == "woken" }.count > 450)
             try compareWithKernel(result.text, late)
+            let summaries = try objects(result.text, type: "distribution")
+            #expect(summaries.first { number($0, "id") == late.fusion }.flatMap(firstRunner) == "hog_thread")
         }
 
+        /// Each wait that the kernel did not report may have been one of the longest.
         private func compareWithKernel(_ output: String, _ late: Late) throws {
-            let summaries = try objects(output, type: "distribution")
-            let summary = try #require(summaries.first { number($0, "id") == Int64(late.fusion) })
-            let total = Double(number(summary, "total_ns"))
-            // /proc/PID/schedstat is the kernel's own count; some kernels have none.
-            let truth =
-                late.runDelayNs > 0
-                ? Double(late.runDelayNs) : Double(late.wakes.reduce(0) { $0 + $1.lateNs })
-            #expect(abs(total - truth) < 0.02 * truth, "\(total) against \(truth)")
-            #expect(firstRunner(summary) == "hog_thread")
+            let thread = try #require(
+                try objects(output, type: "distribution").first { number($0, "id") == late.fusion })
+            try #require(late.waits > 0, "the kernel keeps no account (/proc/PID/schedstat)")
+            // The account ends at the last wake-up; the thread may wait once more before it ends.
+            let unreported = max(0, late.waits - number(thread, "count"))
+            #expect(unreported <= late.waits / 20, "\(unreported) of \(late.waits)")
+            let allowed = late.waitedNs / 100 + unreported * late.longestNs
+            let total = number(thread, "total_ns")
+            #expect(abs(total - late.waitedNs) < allowed, "\(total) against \(late.waitedNs)")
+            let buckets = thread["buckets"] as? [[String: Any]] ?? []
+            #expect(buckets.reduce(0) { $0 + number($1, "count") } == number(thread, "count"))
         }
 
         /// libbpf-tools goes blind after some ten thousand threads: it never forgets those that have ended.
@@ -104,40 +131,33 @@ extension EndToEnd {
             let threads = try Harness.program("short-threads")
             let result = try run(
                 ["runqslower", "1000", "--json", "-c", "fusion_thread", "--follow", "--", "sh", "-c"]
-                    + ["\(threads) 200000; \(program) 4"], patience: 120)
+                    + ["\(threads) 70000; \(program) 4"], patience: 240)
             let late = try Late(result.text)
-            let waits = try objects(result.text, type: "wait").filter {
-                number($0, "tid") == Int64(late.fusion)
-            }
-            let expected = late.wakes.filter { $0.waitedNs > 1_200_000 }.count
-            #expect(expected > 100)
-            #expect(Double(waits.count) >= 0.99 * Double(expected))
+            let waits = try objects(result.text, type: "wait").filter { number($0, "tid") == late.fusion }
+            let expected = late.periods.filter { $0.waitedNs > 5_000_000 }.count
+            #expect(expected > 150)
+            #expect(Double(waits.count) >= 0.95 * Double(expected))
             #expect(!result.errors.contains("lost"))
         }
 
         @Test func theSumOfAllWaitsIsTheKernelsOwn() throws {
             let result = try run(["runqlat", "-L", "--json", "--", try Harness.program("late"), "2"])
-            let late = try Late(result.text)
-            let thread = try #require(
-                try objects(result.text, type: "distribution").first {
-                    number($0, "id") == Int64(late.fusion)
-                })
-            let truth = Double(late.runDelayNs)
-            try #require(truth > 0)
-            #expect(abs(Double(number(thread, "total_ns")) - truth) < 0.02 * truth)
-            let buckets = thread["buckets"] as? [[String: Any]] ?? []
-            #expect(buckets.reduce(0) { $0 + number($1, "count") } == number(thread, "count"))
+            try compareWithKernel(result.text, try Late(result.text))
         }
 
-        /// The hog burns 10 ms in each of 100 periods, whatever else the machine does.
+        /// The hog burns 10 ms by the clock in each of 100 periods; the kernel's account has less where a host takes
+        /// the CPU, or something more important runs in between.
         @Test func timeOnTheCPUAddsUp() throws {
             let result = try run(["cpudist", "-L", "--json", "--", try Harness.program("late"), "2"])
-            let hog = try #require(
-                try objects(result.text, type: "distribution").first {
-                    $0["name"] as? String == "hog_thread"
-                })
-            let total = Double(number(hog, "total_ns"))
-            #expect(total > 0.97e9 && total < 1.15e9, "\(total)")
+            let hog = try Late(result.text).hog
+            let found = try #require(
+                try objects(result.text, type: "distribution").first { number($0, "id") == hog.thread })
+            #expect(found["name"] as? String == "hog_thread")
+            let unreported = max(0, hog.runs - number(found, "count"))
+            #expect(unreported <= hog.runs / 20, "\(unreported) of \(hog.runs)")
+            let total = number(found, "total_ns")
+            #expect(total > hog.ranNs - hog.ranNs / 100 - unreported * hog.burnedNs / 100, "\(total): \(hog)")
+            #expect(total < hog.burnedNs + hog.burnedNs / 10, "\(total): \(hog)")
         }
 
         @Test func twoRecordingsAreComparedWithoutTracing() throws {
@@ -169,18 +189,28 @@ extension EndToEnd {
             let late = try Late(result.text)
             let wait = try #require(
                 try objects(result.text, type: "wait").first { $0["comm"] as? String == "fusion_thread" })
-            #expect(number(wait, "own_tid") == Int64(late.fusion))
+            #expect(number(wait, "own_tid") == late.fusion)
             #expect(number(wait, "tid") != number(wait, "own_tid"))
         }
 
         @Test func aTaskThatItsCgroupHoldsUpIsThrottled() throws {
-            guard let group = try Throttled() else { return }
+            let found = try Throttled()
+            try require(
+                Requirement(
+                    "no cgroup with a limit of CPU time can be made", isExpected: false, isMet: found != nil))
+            let group = try #require(found)
             let result = try run(
-                ["runqslower", "10000", "--json", "--duration", "1.5", "--", "sh", "-c"]
+                ["runqslower", "1000", "--json", "--duration", "1.5", "--", "sh", "-c"]
                     + ["echo $$ > \(group.folder)/cgroup.procs; while :; do :; done"])
-            let waits = try objects(result.text, type: "wait")
-            #expect(waits.count > 5)
-            #expect(waits.filter { $0["cause"] as? String == "throttled" }.count > waits.count / 2)
+            let throttled = try objects(result.text, type: "wait").filter {
+                $0["cause"] as? String == "throttled"
+            }
+            // What else happens on the machine decides how often it has used up its share. Once more it is held up
+            // while it ends.
+            let times = try group.timesThrottled()
+            #expect(times > 2)
+            #expect(throttled.count <= times)
+            #expect(throttled.count >= times * 3 / 4 - 1, "\(throttled.count) of \(times)")
         }
     }
 }
@@ -203,6 +233,13 @@ private final class Throttled {
             rmdir(folder)
             return nil
         }
+    }
+
+    /// The kernel's own count.
+    func timesThrottled() throws -> Int {
+        let text = try Finished(["cat", "\(folder)/cpu.stat"]).text
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("nr_throttled ") })
+        return try #require(line.split(separator: " ").last.flatMap { Int($0) })
     }
 
     deinit {

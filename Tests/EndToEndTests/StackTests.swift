@@ -16,22 +16,21 @@ extension EndToEnd {
         }
 
         @Test func theTimeOfAProducerSplitsBetweenSleepAndLock() throws {
-            let result = try run(["offcputime", "--json", "--", try framed("producer"), "50"])
-            let line = try #require(result.text.split(separator: "\n").first { $0.hasPrefix("producer ") })
-            let words = line.split(separator: " ").compactMap { Int64($0) }
-            try #require(words.count == 3)
-            let stacks = try Stack.all(result.text).filter { $0.tid == Int32(words[0]) }
-            let sleep = stacks.filter { $0.has("wait_for_work") }
-            let lock = stacks.filter {
-                $0.wait == "lock" && !$0.has("pthread_barrier_wait") && $0.has("produce")
+            let rounds = 50
+            let result = try run(["offcputime", "--json", "--", try framed("producer"), "\(rounds)"])
+            let truth = try ProducerTruth(result.text)
+            let stacks = try Stack.all(result.text).filter { $0.tid == truth.thread }
+            // In the same functions it may also be put off its CPU.
+            for (function, wait, time) in [
+                ("wait_for_work", "sleep", truth.slept), ("hand_over", "lock", truth.locked),
+            ] {
+                let all = stacks.filter { $0.has(function) }
+                #expect(all.allSatisfy { $0.wait == wait || $0.wait == "preempted" })
+                let waits = all.filter { $0.wait == wait }.reduce(0) { $0 + ($1.blocks ?? 0) }
+                #expect(waits >= rounds * 9 / 10)
+                truth.expect(
+                    all.reduce(0) { $0 + ($1.offCpuNs ?? 0) }, of: time, unreported: max(0, rounds - waits))
             }
-            #expect(sleep.allSatisfy { $0.wait == "sleep" || $0.wait == "preempted" })
-            let slept = Double(sleep.reduce(0) { $0 + ($1.offCpuNs ?? 0) })
-            let locked = Double(lock.reduce(0) { $0 + ($1.offCpuNs ?? 0) })
-            let share = slept / (slept + locked)
-            #expect(share > 0.78 && share < 0.82, "\(share)")
-            let blocked = Double(words[1] - words[2])
-            #expect(abs(slept + locked - blocked) < 0.01 * blocked, "\(slept + locked) of \(blocked)")
         }
 
         @Test func samplesAddUpToTheTimeBurned() throws {
@@ -41,7 +40,11 @@ extension EndToEnd {
             let stacks = try Stack.all(result.text).filter { $0.comm.hasPrefix("burn") }
             let samples = Double(stacks.reduce(0) { $0 + ($1.samples ?? 0) })
             let expected = burned / 1e9 * 99
-            #expect(abs(samples - expected) < 0.02 * expected, "\(samples) of \(expected)")
+            // On a busy machine it is chance whether a sample finds a thread that runs for part of the time: four
+            // deviations of such a sum.
+            let share = min(1, burned / 10e9)
+            let chance = 4 * (10 * 99 * share * (1 - share)).squareRoot()
+            #expect(abs(samples - expected) < 0.02 * expected + chance, "\(samples) of \(expected)")
             let named = Double(stacks.filter { $0.has("burn_here") }.reduce(0) { $0 + ($1.samples ?? 0) })
             #expect(named > 0.95 * samples)
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 extension EndToEnd {
@@ -8,12 +9,7 @@ extension EndToEnd {
         private static let program = "import json, ssl, http.client, os; os.system('cat /etc/hostname')"
         private static let python = "/usr/bin/python3"
 
-        private static let canCompare: Bool = {
-            let versions = [["strace", "--version"], [python, "--version"]]
-            return versions.allSatisfy { (try? Finished($0))?.end == .exited(0) }
-        }()
-
-        @Test(.enabled(if: canCompare, "strace or \(python) is missing"))
+        @Test(.require(.tool("strace")), .require(.file(python)))
         func everyOpenOfPython() throws {
             let folder = try TemporaryFolder()
             let log = folder.path("log")

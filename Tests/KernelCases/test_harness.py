@@ -12,12 +12,13 @@ import tarfile
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 HERE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parents[1] / "scripts" / "lib"))
 
-from kernel_matrix import bundle, cases, kernels, records, report  # noqa: E402
+from kernel_matrix import bundle, cases, columns, kernels, records, report  # noqa: E402
 from kernel_matrix.cases import CaseError, parse, parse_expectation  # noqa: E402
 from kernel_matrix.columns import Column  # noqa: E402
 from kernel_matrix.evaluate import FAILED, PASSED, REFUSED, SKIPPED, Record, Verdict, judge, unmet  # noqa: E402
@@ -255,6 +256,67 @@ class Recording(unittest.TestCase):
         self.assertEqual(stream.records, {"001": {"stdout": b"hi\n"}, "002": {}})
         self.assertTrue(records.read_stream(text.replace("begin 003", "done")).complete)
         self.assertEqual(records.read_stream("").release, "")
+
+
+def sent(*identifiers: str) -> str:
+    """What a guest sends of cases that ended."""
+    text = ""
+    for identifier in identifiers:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for name, body in Recording.FILES.items():
+                info = tarfile.TarInfo(f"{identifier}/{name}")
+                info.size = len(body)
+                archive.addfile(info, io.BytesIO(body))
+        encoded = base64.encodebytes(buffer.getvalue()).decode()
+        text += f"begin {identifier}\n{encoded}end {identifier}\n"
+    return text
+
+
+class Deaths(unittest.TestCase):
+    """What a guest says in each boot, and what becomes of its cases."""
+
+    def run_guest(self, *streams: str):
+        boots = iter(streams)
+
+        def boot(_kernel, _initramfs, folder, _patience, _column):
+            (folder / "console").write_text("Kernel panic - not syncing\n")
+            (folder / "results").write_text(next(boots))
+            return ""
+
+        three = {f"00{number}": cases.Case("c", f"case {number}", "w", run="x") for number in (1, 2, 3)}
+        kernel = mock.Mock(release="6.1.0", modules=None)
+        with tempfile.TemporaryDirectory() as work, mock.patch.object(columns, "_boot", boot), \
+                mock.patch.object(columns.kernels, "get", return_value=kernel), \
+                mock.patch.object(columns.bundle, "write_modules"):  # fmt: skip
+            plan = columns.Plan(three, Path(work), b"", Path(work), [], 60)
+            column = columns.run_guest("6.1", plan)
+        self.assertEqual(list(boots), [])
+        return [column.verdicts[identifier].state for identifier in sorted(three)], column.notes
+
+    def test_a_guest_that_dies_once_is_booted_again_for_the_rest(self):
+        first = "boot 6.1.0\n" + sent("001") + "begin 002\n"
+        states, notes = self.run_guest(first, "boot 6.1.0\n" + sent("002", "003") + "done\n")
+        self.assertEqual(states, [PASSED, PASSED, PASSED])
+        self.assertIn("the guest died in 'c: case 2': Kernel panic", notes[0])
+        self.assertIn("the 2 cases that were left", notes[0])
+
+    def test_one_that_dies_twice_has_failed(self):
+        states, notes = self.run_guest("boot 6.1.0\n" + sent("001") + "begin 002\n", "boot 6.1.0\nbegin 002\n")
+        self.assertEqual(states, [PASSED, FAILED, FAILED])
+        self.assertEqual(len(notes), 1)
+
+    def test_one_that_lives_runs_once(self):
+        states, notes = self.run_guest("boot 6.1.0\n" + sent("001", "002", "003") + "done\n")
+        self.assertEqual((states, notes), ([PASSED, PASSED, PASSED], []))
+
+    def test_limits_grow_with_the_load(self):
+        with mock.patch.object(columns.os, "getloadavg", return_value=(6.0, 0, 0)), \
+                mock.patch.object(columns.os, "cpu_count", return_value=2), \
+                mock.patch.object(columns.time, "monotonic", return_value=1000.0):  # fmt: skip
+            patience = columns.Patience(100)
+            self.assertFalse(patience.is_over(since=650))
+            self.assertTrue(patience.is_over(since=550))
 
 
 class Reporting(unittest.TestCase):

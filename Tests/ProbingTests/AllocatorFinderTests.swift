@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import Symbolization
+import TestSupport
 import Testing
 
 @testable import Probing
@@ -115,7 +116,7 @@ private func build(_ compiler: String, _ options: String...) throws -> String {
         #expect(!finder.hasForeignFiles)
     }
 
-    @Test(.enabled(if: exists("/usr/bin/musl-gcc"), "needs musl"))
+    @Test(.require(.tool("musl-gcc")))
     func musl() throws {
         let program = try build("musl-gcc")
         defer { try? FileManager.default.removeItem(atPath: (program as NSString).deletingLastPathComponent) }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Probing
@@ -13,7 +14,7 @@ struct Disassembly {
     static let library: String? = [
         "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6",
     ].first { FileManager.default.fileExists(atPath: $0) }
-    static let hasObjdump = FileManager.default.isExecutableFile(atPath: "/usr/bin/objdump")
+    static let hasLibrary = Requirement("there is no C library in the usual places", isMet: library != nil)
 
     init(_ path: String) throws {
         let process = Process()
@@ -50,7 +51,7 @@ struct Disassembly {
     }
 }
 
-@Suite(.enabled(if: Disassembly.hasObjdump && Disassembly.library != nil, "needs objdump and a C library"))
+@Suite(.require(.tool("objdump")), .require(Disassembly.hasLibrary))
 struct DisassemblerTests {
     /// Every instruction of libc has the length, and every direct jump the target, that objdump prints.
     @Test func agreesWithObjdumpOnTheCLibrary() throws {

@@ -2,6 +2,7 @@
 import Foundation
 import Processes
 import Symbolization
+import TestSupport
 import Testing
 
 @testable import Probing
@@ -57,7 +58,7 @@ private struct Line {
     }
 }
 
-@Suite(.enabled(if: Disassembly.hasObjdump && Disassembly.library != nil, "needs objdump and a C library"))
+@Suite(.require(.tool("objdump")), .require(Disassembly.hasLibrary))
 struct PlacementTests {
     /// Functions of the C library that objdump and the symbol table agree on: address, bytes and lines.
     private static let functions: Result<[(name: String, code: [UInt8], lines: [Line])], any Error> = Result {

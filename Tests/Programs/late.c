@@ -4,12 +4,15 @@
  * what it knows about it itself. late SECONDS
  *
  * Both threads are pinned to one CPU and wake every 20 ms at the same moments.
- * hog_thread has a real-time priority and burns 10 ms each time, so that
- * fusion_thread, which is ordinary, gets the CPU 10 ms after it woke. Each of
- * its wake-ups is a line "wake REALTIME_NS LATENESS_NS WAITED_NS", where the
- * last is the kernel's own account of what the thread has waited for a CPU so
- * far: lateness has other causes too, such as a virtual machine that stands
- * still. The last line gives IDs, and that account at the end.
+ * hog_thread burns 10 ms each time at a real-time priority above that of
+ * fusion_thread, which so gets the CPU 10 ms after it woke, straight from
+ * hog_thread, whatever ordinary tasks the machine has besides. Each of its
+ * wake-ups is a line "wake REALTIME_NS LATENESS_NS WAITED_NS WAITS", where the
+ * last two are the kernel's own account of how long and how often the thread
+ * has waited for a CPU so far: lateness has other causes too, such as a timer
+ * or a virtual machine that stands still. "hog TID BURNED_NS RAN_NS RUNS" has
+ * how long hog_thread burned by the clock, and the kernel's account of it; the
+ * last line, "end", the IDs of both and the account of fusion_thread.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -29,10 +32,19 @@ static struct timespec start;
 static long periods;
 static int cpu;
 static long hog_thread, fusion_thread;
+/* The kernel's own account of a thread: /proc/PID/task/TID/schedstat. */
+struct account {
+	unsigned long ran_ns, waited_ns;
+	unsigned long runs; /* how often it got a CPU */
+};
+
 static struct {
 	long real_ns, late_ns;
-	unsigned long waited_ns; /* in all, by the kernel's accounting */
+	struct account account;
 } wakes[MOST_WAKES];
+
+static struct account hog_account;
+static long burned_ns;
 
 static long now_ns(clockid_t clock)
 {
@@ -47,11 +59,14 @@ static long start_ns(void)
 	return start.tv_sec * 1000000000L + start.tv_nsec;
 }
 
-static long begin(const char *name)
+static long begin(const char *name, int priority)
 {
+	struct sched_param parameters = {.sched_priority = priority};
 	cpu_set_t set;
 
 	prctl(PR_SET_NAME, name);
+	if (sched_setscheduler(0, SCHED_FIFO, &parameters))
+		perror("sched_setscheduler");
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof(set), &set);
@@ -65,60 +80,68 @@ static void sleep_until(long ns)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static void *burn(void *unused)
+/* Zeros where the kernel keeps no account. */
+static struct account account_of(long thread)
 {
-	struct sched_param priority = {.sched_priority = 10};
-
-	hog_thread = begin("hog_thread");
-	if (sched_setscheduler(0, SCHED_FIFO, &priority))
-		perror("sched_setscheduler");
-	for (long i = 1; i <= periods; i++) {
-		/* a little earlier, so that it has the CPU when the other one wakes */
-		sleep_until(start_ns() + i * PERIOD_NS - PERIOD_NS / 100);
-		for (long end = now_ns(CLOCK_MONOTONIC) + BURN_NS; now_ns(CLOCK_MONOTONIC) < end;)
-			;
-	}
-	return unused;
-}
-
-static unsigned long run_delay_ns(long thread)
-{
-	unsigned long ran, waited = 0;
+	struct account account = {0};
 	char path[64];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%ld/schedstat", thread);
 	file = fopen(path, "r");
-	if (!file || fscanf(file, "%lu %lu", &ran, &waited) != 2)
-		waited = 0;
+	if (!file || fscanf(file, "%lu %lu %lu", &account.ran_ns, &account.waited_ns,
+			    &account.runs) != 3)
+		account = (struct account){0};
 	if (file)
 		fclose(file);
-	return waited;
+	return account;
+}
+
+static void *burn(void *unused)
+{
+	long began, end;
+
+	hog_thread = begin("hog_thread", 10);
+	for (long i = 1; i <= periods; i++) {
+		/* a little earlier, so that it has the CPU when the other one wakes */
+		sleep_until(start_ns() + i * PERIOD_NS - PERIOD_NS / 100);
+		began = now_ns(CLOCK_MONOTONIC);
+		while ((end = now_ns(CLOCK_MONOTONIC)) < began + BURN_NS)
+			;
+		burned_ns += end - began;
+	}
+	hog_account = account_of(hog_thread);
+	return unused;
+}
+
+/* Its account is that of the moment it notes: it had the CPU all the while. */
+static void note_wake(long period)
+{
+	struct account before, after = account_of(fusion_thread);
+
+	wakes[period - 1].late_ns =
+		now_ns(CLOCK_MONOTONIC) - (start_ns() + period * PERIOD_NS);
+	do {
+		before = after;
+		wakes[period - 1].real_ns = now_ns(CLOCK_REALTIME);
+		after = account_of(fusion_thread);
+	} while (before.runs != after.runs);
+	wakes[period - 1].account = after;
 }
 
 static void *wake(void *unused)
 {
-	fusion_thread = begin("fusion_thread");
+	fusion_thread = begin("fusion_thread", 5);
 	for (long i = 1; i <= periods; i++) {
 		sleep_until(start_ns() + i * PERIOD_NS);
-		wakes[i - 1].late_ns = now_ns(CLOCK_MONOTONIC) - (start_ns() + i * PERIOD_NS);
-		wakes[i - 1].real_ns = now_ns(CLOCK_REALTIME);
-		wakes[i - 1].waited_ns = run_delay_ns(fusion_thread);
+		note_wake(i);
 	}
 	return unused;
 }
 
-/* Waits at the end, so that its schedstat can be read while it is there. */
-static void *wake_and_report(void *delay)
-{
-	wake(NULL);
-	*(unsigned long *)delay = run_delay_ns(fusion_thread);
-	return NULL;
-}
-
 int main(int argc, char **argv)
 {
-	unsigned long delay = 0;
+	struct account *last;
 	pthread_t hog, fusion;
 
 	periods = (long)((argc > 1 ? atof(argv[1]) : 1) * 1000000000L / PERIOD_NS);
@@ -127,12 +150,15 @@ int main(int argc, char **argv)
 	cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	pthread_create(&hog, NULL, burn, NULL);
-	pthread_create(&fusion, NULL, wake_and_report, &delay);
+	pthread_create(&fusion, NULL, wake, NULL);
 	pthread_join(hog, NULL);
 	pthread_join(fusion, NULL);
 	for (long i = 0; i < periods; i++)
-		printf("wake %ld %ld %lu\n", wakes[i].real_ns, wakes[i].late_ns,
-		       wakes[i].waited_ns);
-	printf("end %ld %ld %lu\n", fusion_thread, hog_thread, delay);
+		printf("wake %ld %ld %lu %lu\n", wakes[i].real_ns, wakes[i].late_ns,
+		       wakes[i].account.waited_ns, wakes[i].account.runs);
+	printf("hog %ld %ld %lu %lu\n", hog_thread, burned_ns, hog_account.ran_ns,
+	       hog_account.runs);
+	last = &wakes[periods - 1].account;
+	printf("end %ld %ld %lu %lu\n", fusion_thread, hog_thread, last->waited_ns, last->runs);
 	return 0;
 }

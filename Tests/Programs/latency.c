@@ -28,6 +28,7 @@ struct measured {
 static struct measured sleeping, recursing, tail, target;
 static jmp_buf back;
 volatile unsigned long sum;
+static volatile int waiting_begun;
 
 static ns_t now(void)
 {
@@ -105,6 +106,7 @@ NOINLINE void leaves_by_jump(int value)
 
 NOINLINE void *waits_for_ever(void *nothing)
 {
+	waiting_begun = 1;
 	for (;;)
 		pause();
 	return nothing;
@@ -186,6 +188,7 @@ int main(int count, char **arguments)
 		_exit(becomes_another(arguments[0]));
 	waitpid(child, NULL, 0);
 	pthread_create(&waiting, NULL, waits_for_ever, NULL);
-	usleep(20000);
+	while (!waiting_begun)
+		usleep(1000);
 	return 0;
 }

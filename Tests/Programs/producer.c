@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A producer that sleeps for 80 ms and then waits 20 ms for a lock that its
- * consumer holds, ROUNDS times: producer ROUNDS. The last line gives the
- * thread's ID, its wall time and its CPU time in nanoseconds.
+ * consumer holds, ROUNDS times: producer ROUNDS. The last line, "producer", gives
+ * the thread's ID and, in nanoseconds, its wall time, its CPU time, for how long
+ * it slept and waited for the lock in all, and the longest of these waits.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,6 +37,16 @@ static void sleep_ms(long ms)
 		;
 }
 
+/* Adds what has passed since BEGIN_NS. */
+static void add_since(long begin_ns, long *sum, long *longest)
+{
+	long ns = now_ns(CLOCK_MONOTONIC) - begin_ns;
+
+	*sum += ns;
+	if (ns > *longest)
+		*longest = ns;
+}
+
 NOINLINE static void wait_for_work(void)
 {
 	sleep_ms(80);
@@ -62,7 +73,7 @@ static void *consume(void *unused)
 
 static void *produce(void *unused)
 {
-	long begin, wall = 0;
+	long begin, slept = 0, locked = 0, longest = 0;
 
 	prctl(PR_SET_NAME, "producer");
 	for (long i = 0; i < rounds; i++) {
@@ -70,14 +81,14 @@ static void *produce(void *unused)
 		pthread_barrier_wait(&taken);
 		begin = now_ns(CLOCK_MONOTONIC);
 		hand_over();
-		wall += now_ns(CLOCK_MONOTONIC) - begin;
+		add_since(begin, &locked, &longest);
 		pthread_barrier_wait(&given);
 		begin = now_ns(CLOCK_MONOTONIC);
 		wait_for_work();
-		wall += now_ns(CLOCK_MONOTONIC) - begin;
+		add_since(begin, &slept, &longest);
 	}
-	printf("producer %ld %ld %ld\n", (long)syscall(SYS_gettid), wall,
-	       now_ns(CLOCK_THREAD_CPUTIME_ID));
+	printf("producer %ld %ld %ld %ld %ld %ld\n", (long)syscall(SYS_gettid), slept + locked,
+	       now_ns(CLOCK_THREAD_CPUTIME_ID), slept, locked, longest);
 	return unused;
 }
 

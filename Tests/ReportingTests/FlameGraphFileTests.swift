@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Reporting
@@ -90,7 +91,11 @@ import Testing
     }
 
     /// For Tests/Browser/flamegraph_browser_test.py, which says where.
-    @Test(.enabled(if: getenv("FLAME_GRAPH_FOLDER") != nil))
+    @Test(
+        .require(
+            Requirement(
+                "this is a part of Tests/Browser/flamegraph_browser_test.py", isExpected: false,
+                isMet: getenv("FLAME_GRAPH_FOLDER") != nil)))
     func writesWhatTheBrowserLooksAt() throws {
         writeFlameGraphFiles(to: String(cString: try #require(getenv("FLAME_GRAPH_FOLDER"))))
     }

@@ -216,7 +216,7 @@ private func strings(_ message: Message) -> [String] {
 }
 
 /// What the reference implementation makes of it.
-@Suite(.enabled(if: access("/usr/bin/go", X_OK) == 0))
+@Suite(.require(.file("/usr/bin/go")))
 struct GoPprofTests {
     private func output(_ arguments: String, of profile: Profile) throws -> String {
         let writer = ByteWriter()

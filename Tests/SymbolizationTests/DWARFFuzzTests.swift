@@ -8,7 +8,7 @@ import Testing
 /// Damaged DWARF: nothing may crash, hang, or take unbounded memory. What comes out does not matter.
 ///
 /// Short; APUS_FUZZ_SECONDS=60 goes on for that long for each program, APUS_FUZZ_SEED=1 and so on elsewhere.
-@Suite(.enabled(if: DWARFTools.path("clang++") != nil && DWARFTools.path("g++") != nil))
+@Suite(.require(.dwarf("clang++")), .require(.dwarf("g++")))
 struct DWARFFuzzTests {
     private let directory = DWARFTools.Directory()
     private let seed = ProcessInfo.processInfo.environment["APUS_FUZZ_SEED"].flatMap(UInt64.init) ?? 42
@@ -32,10 +32,10 @@ struct DWARFFuzzTests {
         var longest = 0.0
         while DWARFTools.now() < end {
             for (path, target) in files { try target.damaged(&random).write(to: URL(fileURLWithPath: path)) }
-            let start = DWARFTools.now()
+            let start = DWARFTools.worked()
             try lookUp(files[0].0, text, &random)
-            longest = max(longest, DWARFTools.now() - start)
-            #expect(DWARFTools.now() - start < 30, "round \(round) of seed \(seed)")
+            longest = max(longest, DWARFTools.worked() - start)
+            #expect(DWARFTools.worked() - start < 30, "round \(round) of seed \(seed)")
             round += 1
         }
         if DWARFTools.isThorough { print("\(command): \(round) rounds, the longest \(longest) s") }

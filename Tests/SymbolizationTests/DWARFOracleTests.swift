@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -7,7 +8,7 @@ import Testing
 /// Programs of many compilers, looked up by the reader and by `addr2line` and `llvm-symbolizer`.
 ///
 /// Where those two differ, either is right.
-@Suite(.enabled(if: DWARFTools.path("addr2line") != nil && DWARFTools.path("llvm-symbolizer") != nil))
+@Suite(.require(.dwarf("addr2line")), .require(.dwarf("llvm-symbolizer")))
 struct DWARFOracleTests {
     /// How a program is made: a command, in which `@` is the source.
     struct Program: CustomTestStringConvertible, Sendable {
@@ -50,11 +51,12 @@ struct DWARFOracleTests {
 
     private let directory = DWARFTools.Directory()
 
-    /// Compiles a program; nil if the compiler is missing or does not know an option.
-    private func build(_ command: [String], source: String = "dwarf_inlines.cpp", to name: String) -> String?
+    /// Compiles a program, with a compiler that scripts/setup has brought.
+    private func build(_ command: [String], source: String = "dwarf_inlines.cpp", to name: String) throws
+        -> String
     {
-        let words = command + [DWARFTools.sources + "/" + source, "-o", name]
-        guard (try? DWARFTools.run(words, in: directory)) != nil else { return nil }
+        _ = try DWARFTools.run(
+            command + [DWARFTools.sources + "/" + source, "-o", name], in: directory)
         return directory.file(name)
     }
 
@@ -73,8 +75,8 @@ struct DWARFOracleTests {
 
     @Test(arguments: programs)
     func agreesWithTheOracles(_ program: Program) throws {
-        guard let file = build(program.command, to: "program") else { return }
-        let oracle = program.plain.flatMap { build($0, to: "oracle") } ?? file
+        let file = try build(program.command, to: "program")
+        let oracle = try program.plain.map { try build($0, to: "oracle") } ?? file
         let isUnoptimized = program.command.contains("-O0")
         try expectAgreement(
             DWARFComparison(directory: directory, file: file, oracle: oracle), program.testDescription,
@@ -82,7 +84,7 @@ struct DWARFOracleTests {
     }
 
     @Test func readsASeparateDebugFile() throws {
-        guard let whole = build(["g++", "-O2", "-gdwarf-5"], to: "whole") else { return }
+        let whole = try build(["g++", "-O2", "-gdwarf-5"], to: "whole")
         let file = directory.file("stripped")
         let debug = directory.file("stripped.debug")
         for words in [
@@ -94,16 +96,16 @@ struct DWARFOracleTests {
     }
 
     @Test func readsZstandard() throws {
-        guard let plain = build(["clang++", "-O2", "-gdwarf-5"], to: "plain") else { return }
+        let plain = try build(["clang++", "-O2", "-gdwarf-5"], to: "plain")
         let packed = directory.file("packed")
         let words = ["objcopy", "--compress-debug-sections=zstd", plain, packed]
-        guard (try? DWARFTools.run(words, in: directory)) != nil else { return }
+        _ = try DWARFTools.run(words, in: directory)
         try expectAgreement(DWARFComparison(directory: directory, file: packed, oracle: plain), "zstd")
     }
 
-    @Test(.enabled(if: DWARFTools.path("dwz") != nil), arguments: [false, true])
+    @Test(.require(.dwarf("dwz")), arguments: [false, true])
     func readsWhatDwzLeaves(isAlternate: Bool) throws {
-        guard let plain = build(["g++", "-O2", "-gdwarf-4"], to: "plain") else { return }
+        let plain = try build(["g++", "-O2", "-gdwarf-4"], to: "plain")
         for name in ["one", "other"] {
             try FileManager.default.copyItem(atPath: plain, toPath: directory.file(name))
         }
@@ -114,10 +116,10 @@ struct DWARFOracleTests {
             DWARFComparison(directory: directory, file: directory.file("one"), oracle: plain), "dwz")
     }
 
-    @Test(.enabled(if: DWARFTools.path("llvm-dwp") != nil), arguments: ["4", "5"], ["g++", "clang++"])
+    @Test(.require(.dwarf("llvm-dwp", isExpected: false)), arguments: ["4", "5"], ["g++", "clang++"])
     func readsAPackage(version: String, compiler: String) throws {
         let command = [compiler, "-O2", "-gsplit-dwarf", "-gdwarf-" + version]
-        guard let file = build(command, to: "split") else { return }
+        let file = try build(command, to: "split")
         let other = directory.file("other")
         _ = try DWARFTools.run(["llvm-dwp", "-e", file, "-o", other + ".dwp"], in: directory)
         try FileManager.default.copyItem(atPath: file, toPath: other)
@@ -126,12 +128,12 @@ struct DWARFOracleTests {
         where name.hasSuffix(".dwo") {
             try FileManager.default.removeItem(atPath: directory.file(name))
         }
-        guard let whole = build([compiler, "-O2", "-gdwarf-" + version], to: "whole") else { return }
+        let whole = try build([compiler, "-O2", "-gdwarf-" + version], to: "whole")
         try expectAgreement(DWARFComparison(directory: directory, file: other, oracle: whole), "dwp")
     }
 
     @Test func readsLinesWithoutTheSplitFile() throws {
-        guard let file = build(["clang++", "-O2", "-gdwarf-5", "-gsplit-dwarf"], to: "split") else { return }
+        let file = try build(["clang++", "-O2", "-gdwarf-5", "-gsplit-dwarf"], to: "split")
         for name in try FileManager.default.contentsOfDirectory(atPath: directory.path)
         where name.hasSuffix(".dwo") {
             try FileManager.default.removeItem(atPath: directory.file(name))
@@ -146,7 +148,8 @@ struct DWARFOracleTests {
         let path = directory.file(source)
         try Self.text(of: source).write(toFile: path, atomically: false, encoding: .utf8)
         let words = command.split(separator: " ").map(String.init) + [path, "-o", "program"]
-        guard (try? DWARFTools.run(words, in: directory)) != nil else { return }
+        try require(.dwarf(words[0], isExpected: words[0] != "rustc"))
+        _ = try DWARFTools.run(words, in: directory)
         let file = directory.file("program")
         try expectAgreement(
             DWARFComparison(directory: directory, file: file, oracle: file), command, inlined: 0.2)
@@ -178,14 +181,16 @@ struct DWARFOracleTests {
             """
     }
 
-    @Test(.enabled(if: DWARFTools.path("eu-unstrip") != nil))
+    @Test(.require(.dwarf("eu-unstrip")))
     func readsTheCLibrary() throws {
         let library = "/lib/x86_64-linux-gnu/libc.so.6"
-        guard let headers = OpenFile(path: library).flatMap({ ELFFile(.file($0)) }),
-            let buildID = headers.buildID.map({ hexadecimal($0) })
-        else { return }
+        try require(.file(library))
+        let headers = try #require(OpenFile(path: library).flatMap { ELFFile(.file($0)) })
+        let buildID = hexadecimal(try #require(headers.buildID))
         let debug = "/usr/lib/debug/.build-id/\(buildID.prefix(2))/\(buildID.dropFirst(2)).debug"
-        guard FileManager.default.fileExists(atPath: debug) else { return }
+        try require(
+            Requirement(
+                "libc6-dbg is not installed", isExpected: false, isMet: access(debug, R_OK) == 0))
         let whole = directory.file("whole")
         _ = try DWARFTools.run(["eu-unstrip", "-o", whole, library, debug], in: directory)
         try expectAgreement(

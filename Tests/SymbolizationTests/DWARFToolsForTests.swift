@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 
 /// Compilers and what else the tests of the DWARF reader run.
 enum DWARFTools {
@@ -76,4 +77,19 @@ enum DWARFTools {
     static var isThorough: Bool { seconds >= 20 }
 
     static func now() -> Double { ProcessInfo.processInfo.systemUptime }
+
+    /// What this thread has had of a CPU, in seconds: the same on a busy machine.
+    static func worked() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}
+
+extension Requirement {
+    /// A program that `DWARFTools.run` finds.
+    static func dwarf(_ name: String, isExpected: Bool = true) -> Requirement {
+        Requirement(
+            "\(name) is not installed", isExpected: isExpected, isMet: DWARFTools.path(name) != nil)
+    }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -100,11 +101,11 @@ import Testing
     func namesAreThoseOfCXXFilt(file: String) throws {
         var path = file
         if !file.contains("/") {
-            guard isInstalled("rustc") else { return }
+            try require(.tool("rustc", isExpected: false))
             path =
                 try output("rustc", "--print", "sysroot").trimmingCharacters(in: .newlines) + "/bin/" + file
         }
-        guard access(path, R_OK) == 0 else { return }
+        try require(.file(path, isExpected: file.contains("/")))
         let table = file.contains("/") ? "--dynamic" : "--debug-syms"
         let all = try output("nm", table, "--defined-only", "-P", path).split(separator: "\n")
             .filter { line in [" t ", " T ", " w ", " W "].contains { line.contains($0) } }

@@ -62,7 +62,7 @@ import Testing
         let path = try directory.file("data")
         try String(repeating: "some text ", count: 2000).write(
             toFile: path, atomically: false, encoding: .utf8)
-        guard isInstalled("xz") else { return }
+        try require(.tool("xz"))
         try output("xz", path)
         let packed = try Array(Data(contentsOf: URL(fileURLWithPath: path + ".xz")))
         #expect(decompressXZ(packed, limit: 1 << 20)?.count == 20_000)

@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: isInstalled("node"))) func functionsOfNodeAreNamed() throws {
+    @Test(.require(.tool("node", isExpected: false))) func functionsOfNodeAreNamed() throws {
         let script = """
             function hotInner(n) { let s = 0; for (let i = 0; i < n; i++) s += i * i % 7; return s; }
             for (let i = 0; i < 2000; i++) hotInner(3000);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -34,7 +35,7 @@ import Testing
                 && frame.address == target.places["sym_static", default: 0] + 1)
     }
 
-    @Test(.enabled(if: isRoot)) func aDeletedProgramIsRead() throws {
+    @Test(.require(.root)) func aDeletedProgramIsRead() throws {
         let directory = try TemporaryDirectory()
         let path = try program(directory)
         let target = try Target([path])
@@ -99,7 +100,7 @@ import Testing
     }
 
     @Test func librariesThatAreLoadedLaterAreFound() throws {
-        guard isInstalled("python3") else { return }
+        try require(.tool("python3"))
         let directory = try TemporaryDirectory()
         let source = try directory.file("late.c")
         try "int late(int a) { return a + 1; }".write(toFile: source, atomically: false, encoding: .utf8)
@@ -128,7 +129,7 @@ import Testing
     }
 
     /// As in a container: the path leads elsewhere for us.
-    @Test(.enabled(if: isRoot && isInstalled("unshare"))) func pathsAreThoseOfTheProcessesRoot() throws {
+    @Test(.require(.root), .require(.tool("unshare"))) func pathsAreThoseOfTheProcessesRoot() throws {
         let directory = try TemporaryDirectory()
         let path = try program(directory)
         try output("strip", "-o", directory.file("real/target"), path)
@@ -160,13 +161,15 @@ import Testing
         let symbolizer = symbolizer(observing: target)
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)
         let all = Mapping.executable(in: Array(maps.utf8))
-        guard let vdso = all.first(where: { $0.cleanPath == "[vdso]" }) else { return }
+        let vdso = try #require(all.first { $0.cleanPath == "[vdso]" })
         let frames = stride(from: vdso.start, to: vdso.end, by: 16).map {
             symbolizer.frames(user: $0, process: target.pid, isReturnAddress: false)[0]
         }
         #expect(frames.contains { $0.function?.contains("clock_gettime") ?? false })
         #expect(frames.allSatisfy { $0.module == "[vdso]" && $0.moduleOffset == $0.address - vdso.start })
-        guard let vsyscall = all.first(where: { $0.cleanPath == "[vsyscall]" }) else { return }
+        let page = all.first { $0.cleanPath == "[vsyscall]" }
+        try require(Requirement("this kernel has no vsyscall page", isExpected: false, isMet: page != nil))
+        let vsyscall = try #require(page)
         let frame = symbolizer.frames(
             user: vsyscall.start + 0x400, process: target.pid, isReturnAddress: false)[0]
         #expect(frame.text(offset: true, module: true) == "time+0x0 [vsyscall]")

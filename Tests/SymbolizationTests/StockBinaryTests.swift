@@ -49,8 +49,8 @@ import Testing
         #expect(wrong == [])
     }
 
-    /// A live process: addresses in all of its code, as gdb names them.
-    @Test(.enabled(if: isInstalled("gdb"))) func namesAreThoseOfGDB() throws {
+    /// A live process: addresses in functions of all of its files, as gdb names them.
+    @Test(.require(.tool("gdb"))) func namesAreThoseOfGDB() throws {
         let directory = try TemporaryDirectory()
         let path = try directory.file("target")
         try Target.build(path, [])
@@ -61,27 +61,50 @@ import Testing
         var random = SeededGenerator(seed: 3)
         var addresses: [UInt64] = []
         for mapping in Mapping.executable(in: Array(maps.utf8)) where mapping.inode != 0 {
-            addresses += (0..<150).map { _ in
-                mapping.start + UInt64(random.below(Int(mapping.end - mapping.start)))
+            let functions = try sizedFunctions(of: mapping)
+            addresses += (0..<(functions.isEmpty ? 0 : 150)).map { _ in
+                UInt64.random(in: functions[random.below(functions.count)], using: &random)
             }
         }
+        // The program itself, the C library and the loader.
+        try #require(addresses.count >= 3 * 150)
         let script = addresses.map { "info symbol \($0)\n" }.joined()
         let file = try directory.file("script")
         try script.write(toFile: file, atomically: false, encoding: .utf8)
         let answers = try output("gdb", "-p", String(target.pid), "-batch", "-x", file).split(separator: "\n")
             .filter { $0.contains(" in section ") || $0.hasPrefix("No symbol matches") }
         try #require(answers.count == addresses.count)
-        var compared = 0
         for (address, answer) in zip(addresses, answers) {
             let frame = symbolizer.frames(user: address, process: target.pid, isReturnAddress: false)[0]
-            guard let name = frame.function, answer.contains(" in section ") else { continue }
+            let name = frame.function ?? "nothing"
+            guard answer.contains(" in section ") else {
+                Issue.record("gdb knows nothing of \(name)")
+                continue
+            }
             // "name + 12 in section .text of file": of several names gdb may show another.
             let place = answer.components(separatedBy: " in section ")[0].components(separatedBy: " + ")
             let offset = place.count > 1 ? UInt64(place[1]) : 0
-            // gdb goes back to the last that has a name, whatever its size.
-            #expect(frame.functionOffset == offset, "\(name) \(answer)")
-            compared += 1
+            #expect(frame.function != nil && frame.functionOffset == offset, "\(name) \(answer)")
         }
-        #expect(compared > 100)
+    }
+
+    /// Where in memory a mapping has functions that nm lists with a size.
+    private func sizedFunctions(of mapping: Mapping) throws -> [Range<UInt64>] {
+        let file = try #require(OpenFile(path: mapping.cleanPath).flatMap { ELFFile(.file($0)) })
+        let segment = try #require(
+            file.segments.first { $0.isCode && $0.offset & ~0xfff == mapping.offset })
+        let load = mapping.start &- (segment.address & ~0xfff)
+        var found = Set<Range<UInt64>>()
+        for table in ["--dynamic", "--debug-syms"] {
+            let text = try output("nm", table, "--defined-only", "-S", mapping.cleanPath)
+            for line in text.split(separator: "\n") {
+                let words = line.split(separator: " ")
+                guard words.count == 4, "tTwW".contains(words[2]), let start = UInt64(words[0], radix: 16),
+                    let size = UInt64(words[1], radix: 16), size > 0
+                else { continue }
+                found.insert(start &+ load..<start &+ load &+ size)
+            }
+        }
+        return found.sorted { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -151,7 +152,7 @@ import Testing
         #expect(!gone.contains { $0 % 50 == 0 })
     }
 
-    @Test(.enabled(if: isRoot)) func eventsAndObservationAgree() throws {
+    @Test(.require(.root)) func eventsAndObservationAgree() throws {
         let path = directory.path + "/target"
         try Target.build(path, ["-no-pie"])
         let target = try Target([path])

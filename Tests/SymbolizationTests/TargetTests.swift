@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -115,7 +116,7 @@ import Testing
         #expect(try name("sym_static", path, debugRoot: directory.path + "/root") == nil)
     }
 
-    @Test(.enabled(if: isInstalled("xz"))) func symbolsInDebugDataAreFound() throws {
+    @Test(.require(.tool("xz"))) func symbolsInDebugDataAreFound() throws {
         let directory = try TemporaryDirectory()
         let (path, debug) = try stripped(directory)
         let packed = try directory.file("mini")

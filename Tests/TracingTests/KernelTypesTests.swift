@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Tracing
 
-private let kernelOffersTypes = access(KernelTypes.nativePath, R_OK) == 0
+private let types = Requirement.file(KernelTypes.nativePath, isExpected: false)
 
 @Suite struct KernelTypesTests {
-    @Test(.enabled(if: kernelOffersTypes))
+    @Test(.require(types))
     func tracepointsAreCountedByTheirArguments() throws {
         let kernel = try KernelTypes()
         // The first two as declared in include/trace/events/syscalls.h and sched.h since long.
@@ -16,7 +17,7 @@ private let kernelOffersTypes = access(KernelTypes.nativePath, R_OK) == 0
         #expect(counts == [2, 2, nil, nil])
     }
 
-    @Test(.enabled(if: kernelOffersTypes))
+    @Test(.require(types))
     func structsAreFoundByName() throws {
         let kernel = try KernelTypes()
         // The last one is an enum.
@@ -24,7 +25,7 @@ private let kernelOffersTypes = access(KernelTypes.nativePath, R_OK) == 0
         #expect(found == [true, false, false])
     }
 
-    @Test(.enabled(if: kernelOffersTypes))
+    @Test(.require(types))
     func aFileCanStandIn() throws {
         let kernel = try KernelTypes(path: KernelTypes.nativePath)
         let found = kernel.hasStruct("task_struct")

@@ -165,11 +165,11 @@ private func read(_ ring: [UInt8], from tail: UInt64, to head: UInt64) -> [TaskR
 }
 
 /// CAP_PERFMON or a machine that lets everybody look.
-private let mayWatch = (try? TaskEvents()) != nil
+private let watching = Requirement(
+    "watching all processes needs CAP_PERFMON", isMet: (try? TaskEvents()) != nil)
 
 /// The whole machine is watched: nothing here depends on what others do.
-@Suite(.serialized, .enabled(if: mayWatch, "watching all processes needs CAP_PERFMON")) struct TaskEventsTests
-{
+@Suite(.serialized, .require(watching)) struct TaskEventsTests {
     @Test func everyLifeIsToldInOrder() throws {
         let events = try TaskEvents()
         let children = try (0..<50).map { _ in try runTrue() }

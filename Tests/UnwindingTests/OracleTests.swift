@@ -10,7 +10,7 @@ import Testing
 /// Stock files, the vDSO and programs made here, against what libdw says of them.
 ///
 /// scripts/check-unwind-tables does this with all files of a machine.
-@Suite(.enabled(if: RulesOracle.shared != nil, "cc and libdw-dev are needed"))
+@Suite(.require(Requirement("cc and libdw-dev are needed", isMet: RulesOracle.shared != nil)))
 struct OracleTests {
     private static let swift: String? = {
         let output = RulesOracle.output(["/bin/sh", "-c", "readlink -f \"$(command -v swift)\""])
@@ -99,7 +99,7 @@ struct OracleTests {
         let source = RulesOracle.tests.appendingPathComponent("Programs/sym_target.c").path
         let words = ["cc"] + options.split(separator: " ").map(String.init) + [source, "-o", path]
         _ = RulesOracle.output(["/usr/bin/env"] + words)
-        guard let file = OpenFile(path: path) else { return }
+        let file = try #require(OpenFile(path: path), "\(words)")
         guard !options.contains("-m32") else {
             #expect(UnwindTable(.file(file)) == nil)
             return

@@ -104,9 +104,9 @@ import Testing
 
     @Test func aLibrary() throws {
         let path = "/lib64/ld-linux-x86-64.so.2"
-        guard let data = FileManager.default.contents(atPath: path), case let bytes = [UInt8](data),
-            let section = ELFFile(.memory(bytes))?.section(named: ".eh_frame")
-        else { return }
+        try require(.file(path))
+        let bytes = [UInt8](try #require(FileManager.default.contents(atPath: path)))
+        let section = try #require(ELFFile(.memory(bytes))?.section(named: ".eh_frame"))
         let range = Int(section.offset)..<Int(section.offset + section.size)
         fuzz(rounds: 20) { random in
             var frames = Array(bytes[range])

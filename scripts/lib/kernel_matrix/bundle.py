@@ -84,8 +84,11 @@ def _compile(source: Path, target: Path) -> Path:
     return target
 
 
-def write_matrix(folder: Path, cases: dict[str, Case]) -> None:
-    """The cases as the runner reads them: a folder for each, with a file for each part."""
+def write_matrix(folder: Path, cases: dict[str, Case], slowness: float = 1) -> None:
+    """The cases as the runner reads them: a folder for each, with a file for each part.
+
+    Their limits are those of an idle machine times `slowness`.
+    """
     for script in ("run-cases", "run-one"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(GUEST_SCRIPTS / script, folder / script)
@@ -94,7 +97,7 @@ def write_matrix(folder: Path, cases: dict[str, Case]) -> None:
         where = folder / "cases" / identifier
         where.mkdir()
         parts = {
-            "limit": [str(case.limit)],
+            "limit": [str(round(case.limit * slowness))],
             "setup": case.setup,
             "run": [case.run],
             "after": case.after or None,

@@ -19,7 +19,7 @@
       meanwhile cat $T/target                 shell, once it is ready; $PID is the process of `run`
       stop      INT                           a signal to $PID after the last `meanwhile`
       after     test -s $T/report             shell, once `run` has ended
-      limit     60                            seconds for the case (30)
+      limit     60                            seconds for the case (30), more if the machine is busy
       hide-btf                                /sys/kernel/btf is empty; $T/vmlinux.btf is the kernel's BTF
       refuses on 6.1: REGEX                   this case only: exit 1, and this one sentence on stderr
       may refuse on native: REGEX             the same, where it depends on the machine

@@ -14,7 +14,8 @@ from .cases import NATIVE, Case
 from .evaluate import FAILED, SKIPPED, Verdict, judge, refusal_for
 
 BOOT_TRIES = 3
-BOOT_LIMIT = 90  # seconds; it takes five
+DEATHS_FORGIVEN = 1  # of a guest that had come as far as its cases
+BOOT_LIMIT = 90  # seconds on an idle machine; it takes five
 MEMORY_MIB = 1024
 CPUS = 2
 # The processes to end when the run is interrupted.
@@ -53,16 +54,57 @@ def accelerator() -> str:
     return "kvm" if has_kvm and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg,thread=single"
 
 
+def slowness() -> float:
+    """By how much everything may take longer than on an idle machine: one for each task that wants a CPU."""
+    return 1 + os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+class Patience:
+    """A limit that grows while the machine is busy with other things."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.slowness = 1.0
+        self.started = time.monotonic()
+
+    def is_over(self, since: float | None = None, seconds: float | None = None) -> bool:
+        self.slowness = max(self.slowness, slowness())
+        passed = time.monotonic() - (self.started if since is None else since)
+        return passed > (self.seconds if seconds is None else seconds) * self.slowness
+
+
 def run_guest(series: str, plan: Plan) -> Column:
     kernel = kernels.get(series, plan.refresh)
     column = Column(series, f"{series} ({kernel.release})")
     folder = plan.work / series
     folder.mkdir()
     cases = _cases_for(column, plan.cases)
+    patience = Patience(plan.vm_limit)
+    stream, outcome = _boot_until_alive(kernel, folder, cases, patience, column, plan)
+    for _ in range(DEATHS_FORGIVEN):
+        left = {identifier: case for identifier, case in cases.items() if identifier not in stream.records}
+        if stream.complete or outcome == "time" or not stream.release or not left:
+            break
+        where = cases[stream.running].title if stream.running in cases else "no case"
+        column.notes.append(
+            f"the guest died in '{where}': {_last_words(column.console)}; "
+            f"booted again for the {len(left)} cases that were left"
+        )
+        again, outcome = _boot_until_alive(kernel, folder, left, patience, column, plan)
+        stream = again._replace(release=stream.release, records={**stream.records, **again.records})
+    column.seconds = time.monotonic() - patience.started
+    _judge_guest(column, cases, stream, outcome, plan)
+    return column
+
+
+def _boot_until_alive(
+    kernel: kernels.Kernel, folder: Path, cases: dict[str, Case], patience: Patience, column: Column, plan: Plan
+) -> tuple[records.Stream, str]:
+    """Boots until the first case begins, a few times if need be, and waits for the end of the guest."""
     initramfs = _write_initramfs(folder, kernel, cases, plan)
-    started = time.monotonic()
+    stream, outcome = records.Stream(), ""
     for attempt in range(1, BOOT_TRIES + 1):
-        outcome = _boot(kernel, initramfs, folder, plan.vm_limit - (time.monotonic() - started), column)
+        outcome = _boot(kernel, initramfs, folder, patience, column)
         stream = records.read_stream((folder / "results").read_text(errors="replace"))
         column.console = (folder / "console").read_text(errors="replace")
         if stream.release or outcome == "time":
@@ -70,15 +112,15 @@ def run_guest(series: str, plan: Plan) -> Column:
         shutil.copy(folder / "console", folder / f"console.boot-{attempt}")
         last = _last_words(column.console)
         column.notes.append(f"boot {attempt} of {BOOT_TRIES}: the guest died before the first case: {last}")
-    column.seconds = time.monotonic() - started
     initramfs.unlink()
-    _judge_guest(column, cases, stream, outcome, plan)
-    return column
+    return stream, outcome
 
 
 def _write_initramfs(folder: Path, kernel: kernels.Kernel, cases: dict[str, Case], plan: Plan) -> Path:
     root = folder / "root"
-    bundle.write_matrix(root / "matrix", cases)
+    for made in (root, folder / "depmod"):
+        shutil.rmtree(made, ignore_errors=True)
+    bundle.write_matrix(root / "matrix", cases, slowness())
     bundle.write_modules(root / "modules", folder / "depmod", kernel.modules, plan.modules)
     initramfs = folder / "initramfs"
     # The kernel unpacks one archive after the other.
@@ -86,7 +128,7 @@ def _write_initramfs(folder: Path, kernel: kernels.Kernel, cases: dict[str, Case
     return initramfs
 
 
-def _boot(kernel: kernels.Kernel, initramfs: Path, folder: Path, limit: float, column: Column) -> str:
+def _boot(kernel: kernels.Kernel, initramfs: Path, folder: Path, patience: Patience, column: Column) -> str:
     """Runs a guest to its end. Returns "", or which time ran out: "time" or "boot"."""
     accel = accelerator()
     # Five-level page tables only make emulation slower.
@@ -114,9 +156,9 @@ def _boot(kernel: kernels.Kernel, initramfs: Path, folder: Path, limit: float, c
             now = time.monotonic() - started
             if not column.boot_seconds and results.stat().st_size:
                 column.boot_seconds = now
-            if now > limit:
+            if patience.is_over():
                 return "time"
-            if now > BOOT_LIMIT and not column.boot_seconds:
+            if not column.boot_seconds and patience.is_over(started, BOOT_LIMIT):
                 return "boot"
             time.sleep(0.1)
         if problem := (folder / "qemu").read_text(errors="replace").strip():
@@ -168,8 +210,9 @@ def run_native(plan: Plan) -> Column:
     # Where a traced program's files are is part of what is asserted: a short path of this run alone.
     scratch = plan.work / "t"
     (plan.work / NATIVE).mkdir()
-    bundle.write_matrix(plan.work / "matrix", cases)
-    _run_here(plan, scratch, sum(case.limit for case in cases.values()) + 60)
+    slow = slowness()
+    bundle.write_matrix(plan.work / "matrix", cases, slow)
+    _run_here(plan, scratch, slow * sum(case.limit for case in cases.values()) + 60)
     column.seconds = time.monotonic() - started
     found = records.read_folder(plan.work / NATIVE)
     for identifier, case in cases.items():
@@ -182,7 +225,7 @@ def run_native(plan: Plan) -> Column:
     return column
 
 
-def _run_here(plan: Plan, scratch: Path, limit: int) -> None:
+def _run_here(plan: Plan, scratch: Path, limit: float) -> None:
     # The same programs and the same few variables as in a guest.
     environment = {
         "PATH": f"{plan.binaries}:/usr/sbin:/usr/bin:/sbin:/bin",

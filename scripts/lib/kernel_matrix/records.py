@@ -90,7 +90,8 @@ def _trouble(text: dict[str, str], case: Case) -> str:
     if text.get("runner-status", "").strip() == "137":
         where = f" in its {text['part'].strip()} lines" if "part" in text else ""
         where = " without ever being ready" if "waiting" in text else where
-        return f"hung, and was killed after {case.limit} s{where}"
+        took = float(text.get("ended", "0")) - float(text.get("started", "0"))
+        return f"hung, and was killed after {max(took, case.limit):.0f} s{where}"
     if "part" in text:
         return f"a line of its {text['part'].strip()} failed"
     if "early" in text:
