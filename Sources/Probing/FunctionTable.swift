@@ -18,9 +18,14 @@ struct FunctionTable {
 
     init(_ elf: ELFFile) { self.elf = elf }
 
-    /// Functions that other files could use, or that a name of the wanted kind says are ones.
+    /// Functions with the wanted names, each once.
+    ///
+    /// A file that is position-independent has those as local ones that it keeps to itself (visibility "hidden"), as
+    /// the malloc of glibc is in a static executable. Any source file may have local functions of these names: they
+    /// count if no other one has the name, and if they are not alone.
     func functions(_ isWanted: (String) -> Bool, lengths: ClosedRange<Int>) -> [DefinedFunction] {
         var found: [DefinedFunction] = []
+        var local: [DefinedFunction] = []
         // SHT_SYMTAB and SHT_DYNSYM
         for section in elf.sections where section.type == 2 || section.type == 11 {
             guard elf.sections.indices.contains(Int(section.link)) else { continue }
@@ -28,23 +33,25 @@ struct FunctionTable {
             guard strings.type == 3, let names = elf.contents(of: strings, limit: Self.mostNameBytes) else {
                 continue
             }
-            scan(section, names) { function in
-                if isWanted(function.name), !found.contains(function) { found.append(function) }
-            } mayBe: {
-                lengths.contains($0)
+            scanEntries(section, names) { entry in
+                guard entry.isFunction, lengths.contains(entry.name.count) else { return }
+                let function = entry.function
+                guard isWanted(function.name) else { return }
+                if entry.isLocal {
+                    if !local.contains(function) { local.append(function) }
+                } else if !found.contains(function) {
+                    found.append(function)
+                }
             }
         }
-        return found
+        let localNames = Set(local.map(\.name))
+        guard !found.isEmpty || localNames.count >= Self.fewestLocal else { return [] }
+        let names = Set(found.map(\.name))
+        return found + local.filter { !names.contains($0.name) }
     }
 
-    private func scan(
-        _ section: ELFFile.Section, _ names: [UInt8], _ body: (DefinedFunction) -> Void,
-        mayBe: (Int) -> Bool
-    ) {
-        scanEntries(section, names) { entry in
-            if entry.isFunction, !entry.isLocal, mayBe(entry.name.count) { body(entry.function) }
-        }
-    }
+    /// So many names of an allocator are no coincidence.
+    private static let fewestLocal = 3
 
     private func scanEntries(
         _ section: ELFFile.Section, _ names: [UInt8], _ body: (SymbolEntry) -> Void
