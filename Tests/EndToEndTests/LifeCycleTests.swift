@@ -209,7 +209,7 @@ extension EndToEnd {
         private static func programsWithoutOwner() throws -> [String] {
             try bpftool().filter { $0["pids"] == nil }.compactMap { $0["name"] as? String }
                 .filter {
-                    $0.hasPrefix("syscall_return") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
+                    $0.hasPrefix("syscall_") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
                 }
         }
 
