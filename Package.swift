@@ -41,7 +41,8 @@ let package = Package(
         // Names of C++ and Swift, compressed symbol tables, openat2.
         .target(name: "CSymbolization", linkerSettings: [.linkedLibrary("lzma"), .linkedLibrary("stdc++")]),
         .target(
-            name: "Symbolization", dependencies: ["CSymbolization", "CZlib", "CZstd", "Processes"],
+            name: "Symbolization",
+            dependencies: ["CSupport", "CSymbolization", "CZlib", "CZstd", "Processes"],
             swiftSettings: swiftSettings),
         // Call frame information as tables that BPF programs search.
         .target(

@@ -28,7 +28,7 @@ struct exec_scratch {
 };
 
 /* One slot a program, so that a program that interrupts another one leaves its slot alone. */
-enum { SLOT_DONE, SLOT_FAILED, SLOTS };
+enum { SLOT_DONE, SLOT_DONE_AGAIN, SLOT_FAILED, SLOTS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -36,6 +36,36 @@ struct {
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } scratch SEC(".maps");
+
+#define EXECS_REMEMBERED 4096
+#define EEXIST 17
+
+/* An exec, as the kernel's own numbers tell it from all others. */
+struct told_exec {
+	__u64 start_ns; /* of the process */
+	__u32 thread;
+	__u32 number; /* in its bits that are the same on all kernels: how many execs there were before */
+};
+
+/* Where two programs see each exec: the first one to get here tells of it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, EXECS_REMEMBERED);
+	__type(key, struct told_exec);
+	__type(value, __u8);
+} told_execs SEC(".maps");
+
+static __always_inline bool is_told(struct task_struct *task)
+{
+	struct told_exec key = {
+		.start_ns = BPF_CORE_READ(task, start_time),
+		.thread = BPF_CORE_READ(task, pid),
+		.number = BPF_CORE_READ(task, self_exec_id),
+	};
+	__u8 present = 1;
+
+	return bpf_map_update_elem(&told_execs, &key, &present, BPF_NOEXIST) == -EEXIST;
+}
 
 static __always_inline void fill(struct exec_event *event, struct task_struct *task, __u64 ids)
 {
@@ -75,18 +105,15 @@ static __always_inline void send(struct exec_scratch *at, const void *path, bool
 	send_record(at, sizeof(*event) + bytes);
 }
 
-/* (task, old_pid, bprm) */
-SEC("raw_tp/sched_process_exec")
-int exec_done(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_exec(struct bpf_raw_tracepoint_args *ctx, __u32 slot)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct linux_binprm *program = (struct linux_binprm *)ctx->args[2];
 	__u64 ids = current_ids(), start, bytes;
 	const char *filename, *interpreter;
 	struct exec_scratch *at;
-	__u32 slot = SLOT_DONE;
 
-	if (!current_task_wanted(ids))
+	if (!current_task_wanted(ids) || (execsnoop_config.twice && is_told(task)))
 		return 0;
 	at = bpf_map_lookup_elem(&scratch, &slot);
 	if (!at)
@@ -114,6 +141,20 @@ int exec_done(struct bpf_raw_tracepoint_args *ctx)
 		at->event.notes |= EXEC_NOTE_SCRIPT;
 	send(at, filename, true);
 	return 0;
+}
+
+/* (task, old_pid, bprm) */
+SEC("raw_tp/sched_process_exec")
+int exec_done(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_exec(ctx, SLOT_DONE);
+}
+
+/* As follow_fork_again. */
+SEC("raw_tp/sched_process_exec")
+int exec_done_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_exec(ctx, SLOT_DONE_AGAIN);
 }
 
 /* The next pointer of argv, and up to a chunk of what it points to. 0: that was all. */
@@ -220,7 +261,7 @@ static __always_inline int call_of(long number, bool compat)
 	({                                                                                        \
 		bool compat, narrow;                                                              \
 		int call;                                                                         \
-		if (result < 0) {                                                                 \
+		if (result < 0 && !is_interrupted(result)) {                                      \
 			compat = in_compat_syscall((struct task_struct *)bpf_get_current_task()); \
 			narrow = compat || SYSCALL_IS_X32(read, regs);                            \
 			call = call_of(SYSCALL_NUMBER(read, regs), compat);                       \
@@ -237,5 +278,6 @@ static __always_inline int call_of(long number, bool compat)
 	})
 
 AT_SYSCALL_RETURN(ON_RETURN)
+AT_INTERRUPTED_SYSCALL(ON_RETURN)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -79,10 +79,8 @@ static __always_inline void on_exit(struct task_struct *task, __u64 ids, bool la
 	send_record(&event, sizeof(event));
 }
 
-SEC("raw_tp/sched_process_exit")
-int task_ended(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int ended_task(struct task_struct *task)
 {
-	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u64 ids = current_ids();
 	__u32 process = ids >> 32;
 	/* live has been counted down by now: zero says that this was the last thread */
@@ -94,6 +92,19 @@ int task_ended(struct bpf_raw_tracepoint_args *ctx)
 	if (last && !exitsnoop_config.threads)
 		bpf_map_delete_elem(&filter_processes, &process);
 	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int task_ended(struct bpf_raw_tracepoint_args *ctx)
+{
+	return ended_task((struct task_struct *)ctx->args[0]);
+}
+
+/* Where others can be preempted: see AT_SYSCALL_RETURN. */
+SEC("tp/sched/sched_process_exit")
+int task_ended_record(void *record)
+{
+	return ended_task((struct task_struct *)bpf_get_current_task());
 }
 
 /*

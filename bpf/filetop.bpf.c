@@ -9,11 +9,15 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/path.bpf.h"
+#include "lib/requests.bpf.h"
 #include "include/filetop.h"
 #include "include/syscount.h"
 
 #define FILES 65536
 #define MESSAGES 1024 /* UIO_MAXIOV: more are not sent by one call */
+
+#define REQUESTS 4096 /* of one io_submit that are looked at */
+#define OVERLAY_MAGIC 0x794c7630 /* OVERLAYFS_SUPER_MAGIC (linux/magic.h) */
 
 #define S_IFMT 0170000
 #define S_IFREG 0100000
@@ -48,7 +52,8 @@ struct file_scratch {
 	struct path_walk walk;
 };
 
-enum { SLOT_SYSCALL, SLOTS };
+/* One slot a program, so that a program that interrupts another one leaves its slot alone. */
+enum { SLOT_SYSCALL, SLOT_IO_URING, SLOTS };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -134,6 +139,22 @@ total_of(struct file_key *key, __u32 mode, struct file *file, struct task_struct
 	return total;
 }
 
+/*
+ * Tells files apart that have had the same inode number, one after the other. An overlay gives its files the numbers
+ * of those below it, but not their generations.
+ */
+static __always_inline __u32 generation_of(struct inode *inode)
+{
+	__u32 generation = BPF_CORE_READ(inode, i_generation);
+	struct ovl_inode *overlay;
+
+	if (generation || !bpf_core_type_exists(struct ovl_inode) ||
+	    BPF_CORE_READ(inode, i_sb, s_magic) != OVERLAY_MAGIC)
+		return generation;
+	overlay = (void *)inode - bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	return BPF_CORE_READ(overlay, __upperdentry, d_inode, i_generation);
+}
+
 /* Counts one call, or part of one, for an open file; NULL for one that is no longer open. */
 static __always_inline void count(struct task_struct *task, __u32 process, struct file *file,
 				  bool write, __u64 bytes, __u32 slot)
@@ -147,7 +168,7 @@ static __always_inline void count(struct task_struct *task, __u32 process, struc
 		mode = BPF_CORE_READ(inode, i_mode);
 		key.inode = BPF_CORE_READ(inode, i_ino);
 		key.device = BPF_CORE_READ(inode, i_sb, s_dev);
-		key.generation = BPF_CORE_READ(inode, i_generation);
+		key.generation = generation_of(inode);
 		if (!(mode & S_IFMT))
 			key.kind = (__u64)BPF_CORE_READ(file, f_op);
 		if (!filetop_config.all && (mode & S_IFMT) != S_IFREG)
@@ -177,6 +198,68 @@ static __always_inline struct file *file_of(struct task_struct *task, __s32 desc
 	if (bpf_probe_read_kernel(&file, sizeof(file), files + descriptor))
 		return NULL;
 	return file;
+}
+
+/* The bytes of the parts of a buffer (struct iovec, and that of 32 bits). */
+__attribute__((noinline)) __u64 part_bytes(__u64 parts, __u32 count, __u32 narrow)
+{
+	__u64 sum = 0, wide;
+	__u32 bytes;
+
+	for (__u32 i = 0; i < MESSAGES; i++) {
+		if (i >= count)
+			break;
+		wide = bytes = 0;
+		if (narrow)
+			bpf_probe_read_user(&bytes, sizeof(bytes), (void *)(parts + i * 8 + 4));
+		else
+			bpf_probe_read_user(&wide, sizeof(wide), (void *)(parts + i * 16 + 8));
+		sum += wide + bytes;
+	}
+	return sum;
+}
+
+/* Counts one request of io_submit, which the pointer at `place` leads to: as many bytes as it asks for. */
+__attribute__((noinline)) int count_submitted(__u64 place, __u32 narrow)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct aio_request request;
+	__u64 wide = 0, bytes;
+	__u32 address = 0;
+
+	if (narrow) {
+		bpf_probe_read_user(&address, sizeof(address), (void *)place);
+		wide = address;
+	} else {
+		bpf_probe_read_user(&wide, sizeof(wide), (void *)place);
+	}
+	if (bpf_probe_read_user(&request, sizeof(request), (void *)wide))
+		return 0;
+	switch (request.call) {
+	case AIO_PREAD:
+	case AIO_PWRITE:
+		bytes = request.bytes;
+		break;
+	case AIO_PREADV:
+	case AIO_PWRITEV:
+		bytes = part_bytes(request.buffer, request.bytes, narrow);
+		break;
+	default:
+		return 0;
+	}
+	count(task, current_ids() >> 32, file_of(task, request.descriptor),
+	      request.call == AIO_PWRITE || request.call == AIO_PWRITEV, bytes, SLOT_SYSCALL);
+	return 1;
+}
+
+static __always_inline void count_all_submitted(__u64 places, __u32 requests, __u32 narrow)
+{
+	for (__u32 i = 0; i < REQUESTS; i++) {
+		if (i >= requests)
+			return;
+		count_submitted(places + i * (narrow ? 4 : 8), narrow);
+	}
+	__sync_fetch_and_add(&event_channel.lost_state, requests - REQUESTS);
 }
 
 /* One or two descriptors: what is read and what is written by a call; -1 for none. */
@@ -214,6 +297,11 @@ static __always_inline void read_socketcall(struct moved *moved, __u64 which, __
 	}
 }
 
+static __always_inline bool has_begun(__u32 process)
+{
+	return process != filetop_config.launched || launched_has_begun;
+}
+
 static __always_inline void on_return(__u32 kind, __u32 narrow, long result, __u64 first,
 				      __u64 second, __u64 third)
 {
@@ -222,11 +310,12 @@ static __always_inline void on_return(__u32 kind, __u32 narrow, long result, __u
 	__u64 ids = current_ids();
 	struct file *file;
 
-	if (!current_task_wanted(ids))
-		return;
-	if (filetop_config.launched && ids >> 32 == filetop_config.launched && !launched_has_begun)
+	if (!current_task_wanted(ids) || !has_begun(ids >> 32))
 		return;
 	switch (kind) {
+	case FILE_CALL_SUBMIT:
+		count_all_submitted(third, result, narrow);
+		break;
 	case FILE_CALL_READ_MESSAGES:
 		moved.bytes = message_bytes(second, result, narrow);
 		moved.in = first;
@@ -299,6 +388,50 @@ static __always_inline __u32 kind_of(long number, bool compat, bool x32)
 	})
 
 AT_SYSCALL_RETURN(ON_RETURN)
+
+static __always_inline int io_uring_done(struct io_kiocb *request, __s32 result)
+{
+	struct task_struct *task;
+	struct file *file;
+	__u32 process;
+	int way;
+
+	/* What a request that goes on completes in between names no request. */
+	if (!request || result < 0)
+		return 0;
+	way = io_uring_way(BPF_CORE_READ(request, opcode));
+	if (!way)
+		return 0;
+	task = io_request_task(request);
+	process = process_number(task);
+	file = BPF_CORE_READ(request, file);
+	if (file && task_wanted(task, process, thread_number(task)) && has_begun(process))
+		count(task, process, file, way == 2, result, SLOT_IO_URING);
+	return 0;
+}
+
+/* (ctx, req, cqe): since Linux 6.12. An argument too many would keep the program from being attached. */
+SEC("raw_tp/io_uring_complete")
+int io_uring_completed(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct io_uring_cqe *completion = (struct io_uring_cqe *)ctx->args[2];
+
+	return io_uring_done((struct io_kiocb *)ctx->args[1], BPF_CORE_READ(completion, res));
+}
+
+/* Where others can be preempted: see AT_SYSCALL_RETURN. */
+SEC("tp/io_uring/io_uring_complete")
+int io_uring_completed_record(struct io_uring_record *record)
+{
+	return io_uring_done((struct io_kiocb *)record->request, record->result);
+}
+
+/* (ctx, req, user_data, res, …): since Linux 5.18. */
+SEC("raw_tp/io_uring_complete")
+int io_uring_completed_result(struct bpf_raw_tracepoint_args *ctx)
+{
+	return io_uring_done((struct io_kiocb *)ctx->args[1], ctx->args[3]);
+}
 
 SEC("raw_tp/sched_process_exec")
 int program_started(struct bpf_raw_tracepoint_args *ctx)

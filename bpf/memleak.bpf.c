@@ -57,7 +57,7 @@ struct {
 /* The stack of the current thread; in a program of a return probe the leaf has been left. */
 static __always_inline __u64 take_user_stack_here(void *ctx, __u32 from)
 {
-	__u32 process = bpf_get_current_pid_tgid() >> 32, id = 0;
+	__u32 process = memleak_config.process, id = 0;
 	struct stack_slot *slot = hold_slot(&id);
 	__u64 hash;
 
@@ -88,6 +88,12 @@ static __always_inline __u64 take_kernel_stack_here(void *ctx)
 	return hash;
 }
 
+/* A function of its own: in the programs of user probes it would make the compiler compute places in ctx. */
+__attribute__((noinline)) int shown_thread(void)
+{
+	return current_ids();
+}
+
 static __always_inline void report_call(__u32 kind, __u64 address, __u64 bytes, __u64 stack)
 {
 	struct memleak_event event = {
@@ -96,7 +102,7 @@ static __always_inline void report_call(__u32 kind, __u64 address, __u64 bytes, 
 		.bytes = bytes,
 		.stack = stack,
 		.kind = kind,
-		.thread = bpf_get_current_pid_tgid(),
+		.thread = shown_thread(),
 	};
 
 	bpf_get_current_comm(event.comm, sizeof(event.comm));
@@ -510,7 +516,7 @@ int thread_ended(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sched_process_exec")
 int program_executed(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (bpf_get_current_pid_tgid() >> 32 != memleak_config.process)
+	if (current_ids() >> 32 != memleak_config.process)
 		return 0;
 	/* The first one of a command that we have started is watched from outside. */
 	if (memleak_config.stop_at_exec && memleak_state.generation)
@@ -532,7 +538,7 @@ int program_executed(struct bpf_raw_tracepoint_args *ctx)
 /* The system call that ends or begins; 0 if it is of no interest. None of those that are is number 0. */
 static __always_inline long mapping_call(struct pt_regs *regs)
 {
-	if (bpf_get_current_pid_tgid() >> 32 != memleak_config.process ||
+	if (current_ids() >> 32 != memleak_config.process ||
 	    in_compat_syscall((struct task_struct *)bpf_get_current_task()))
 		return 0;
 	return SYSCALL_NUMBER(READ_CHECKED, regs);
@@ -543,10 +549,8 @@ static __always_inline __u64 whole_pages(__u64 bytes, __u32 bits)
 	return (bytes + (1ull << bits) - 1) >> bits << bits;
 }
 
-SEC("raw_tp/sys_enter")
-int mapping_begins(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int mapping_entry(struct pt_regs *regs)
 {
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 address = SYSCALL_ARGUMENT_1(READ_CHECKED, regs, false), bytes = 0;
 	__u32 kind = MEMLEAK_UNMAPS;
@@ -572,11 +576,22 @@ int mapping_begins(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-SEC("raw_tp/sys_exit")
-int mapping_returns(struct bpf_raw_tracepoint_args *ctx)
+SEC("raw_tp/sys_enter")
+int mapping_begins(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
-	__u64 result = ctx->args[1], bytes = 0, flags;
+	return mapping_entry((struct pt_regs *)ctx->args[0]);
+}
+
+/* Where others can be preempted: see AT_SYSCALL_RETURN. */
+SEC("tp/raw_syscalls/sys_enter")
+int mapping_begins_event(struct syscall_record *record)
+{
+	return mapping_entry(current_registers());
+}
+
+static __always_inline int mapping_return(void *ctx, struct pt_regs *regs, __u64 result)
+{
+	__u64 bytes = 0, flags;
 	bool failed = result >= (__u64)-LAST_ERRNO;
 	__u32 bits = PAGE_BITS, kind;
 
@@ -613,6 +628,18 @@ int mapping_returns(struct bpf_raw_tracepoint_args *ctx)
 		report_call(kind, result, whole_pages(bytes, bits),
 			    take_user_stack_here(ctx, FROM_LEAF));
 	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int mapping_returns(struct bpf_raw_tracepoint_args *ctx)
+{
+	return mapping_return(ctx, (struct pt_regs *)ctx->args[0], ctx->args[1]);
+}
+
+SEC("tp/raw_syscalls/sys_exit")
+int mapping_returns_event(struct syscall_record *record)
+{
+	return mapping_return(record, current_registers(), record->result);
 }
 
 /* --- Kernel allocations ----------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/path.bpf.h"
+#include "lib/requests.bpf.h"
 #include "include/opensnoop.h"
 
 #define AT_FDCWD (-100)
@@ -20,8 +21,6 @@
 #define O_TRUNC 01000
 #define O_TMPFILE_BIT 020000000 /* __O_TMPFILE; O_TMPFILE has O_DIRECTORY in addition */
 
-#define IO_URING_OPENAT 18
-#define IO_URING_OPENAT2 28
 #define IO_URING_PENDING 128
 
 #define TEXT_BYTES (OPEN_PATH_BYTES + OPEN_BASE_BYTES)
@@ -234,7 +233,7 @@ static __always_inline void on_return(int call, bool compat, long result, __u64 
 	({                                                                                      \
 		bool compat = false;                                                            \
 		int call = call_of(SYSCALL_NUMBER(read, regs), &compat);                        \
-		if (call >= 0)                                                                  \
+		if (call >= 0 && !is_interrupted(result))                                       \
 			on_return(call, compat, result, SYSCALL_ARGUMENT_1(read, regs, compat), \
 				  SYSCALL_ARGUMENT_2(read, regs, compat),                       \
 				  SYSCALL_ARGUMENT_3(read, regs, compat),                       \
@@ -243,6 +242,7 @@ static __always_inline void on_return(int call, bool compat, long result, __u64 
 	})
 
 AT_SYSCALL_RETURN(ON_RETURN)
+AT_INTERRUPTED_SYSCALL(ON_RETURN)
 
 static __always_inline int io_uring_begun(__u64 request)
 {
@@ -279,6 +279,13 @@ int io_uring_submitted(struct bpf_raw_tracepoint_args *ctx)
 	return io_uring_begun(ctx->args[0]);
 }
 
+/* Where others can be preempted: see AT_SYSCALL_RETURN. */
+SEC("tp/io_uring/io_uring_submit_req")
+int io_uring_submitted_record(struct io_uring_record *record)
+{
+	return io_uring_begun(record->request);
+}
+
 /* (req, force_nonblock): since Linux 6.0. Before that, the tracepoint did not say which request. */
 SEC("raw_tp/io_uring_submit_sqe")
 int io_uring_submitted_sqe(struct bpf_raw_tracepoint_args *ctx)
@@ -305,6 +312,12 @@ int io_uring_completed(struct bpf_raw_tracepoint_args *ctx)
 	struct io_uring_cqe *completion = (struct io_uring_cqe *)ctx->args[2];
 
 	return io_uring_done(ctx->args[1], BPF_CORE_READ(completion, res));
+}
+
+SEC("tp/io_uring/io_uring_complete")
+int io_uring_completed_record(struct io_uring_record *record)
+{
+	return io_uring_done(record->request, record->result);
 }
 
 /* (ctx, req, user_data, res, …): before. */

@@ -76,6 +76,35 @@ int apus_sampling_event_open(uint32_t type, uint64_t config, int cpu, uint64_t r
 	return syscall(SYS_perf_event_open, &attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
+/* By how much our time namespace has moved CLOCK_MONOTONIC, in nanoseconds. */
+static int64_t clock_offset(void)
+{
+	static int is_known;
+	static int64_t offset;
+	long long seconds, nanoseconds;
+	FILE *file;
+
+	if (is_known)
+		return offset;
+	is_known = 1;
+	file = fopen("/proc/self/timens_offsets", "re"); /* Linux 5.5 */
+	if (!file)
+		return 0;
+	/* Before Linux 5.7 the clock is a number. */
+	if (fscanf(file, "%*s %lld %lld", &seconds, &nanoseconds) == 2)
+		offset = seconds * 1000000000 + nanoseconds;
+	fclose(file);
+	return offset;
+}
+
+uint64_t apus_kernel_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec - clock_offset();
+}
+
 int apus_task_event_open(int cpu)
 {
 	struct perf_event_attr attributes = {

@@ -46,9 +46,11 @@ package struct Allocator: Sendable {
         }
     }
 
+    /// - Parameter isProgram: whether the file is what the process executes: linkers leave out of it what it does not
+    ///   use, which may be all that frees.
     /// - Returns: nil if the file holds neither an allocator, something that allocates and something that frees, nor
     ///   something that begins exceptions.
-    init?(_ elf: ELFFile, names: AllocatorNames) {
+    init?(_ elf: ELFFile, names: AllocatorNames, isProgram: Bool = false) {
         guard elf.is64 else { return nil }
         let found = FunctionTable(elf).functions(
             { names.call($0) != nil }, lengths: names.lengths, most: Self.mostFunctions)
@@ -86,8 +88,9 @@ package struct Allocator: Sendable {
         }
         unwinders = placed.filter { $0.call == .unwind }
         let ofAllocator = placed.filter { $0.call != .unwind }
-        let isWhole =
-            ofAllocator.contains { $0.call == .free } && ofAllocator.contains { $0.call != .free }
+        let frees = ofAllocator.contains { $0.call == .free }
+        let allocates = ofAllocator.contains { $0.call == .allocate }
+        let isWhole = frees ? ofAllocator.contains { $0.call != .free } : isProgram && allocates
         functions = isWhole ? ofAllocator : []
         self.leftOut = isWhole ? leftOut : []
         if functions.isEmpty && unwinders.isEmpty { return nil }

@@ -44,6 +44,7 @@ package final class AllocatorFinder {
         let mappings = Mapping.executable(in: bytes)
         guard mappings != lastMappings else { return [] }
         lastMappings = mappings
+        let program = OpenFile(path: directory + "/exe")?.identity
         var found: [FoundAllocator] = []
         var seen: Set<FileIdentity> = []
         for mapping in mappings where mapping.inode != 0 {
@@ -53,7 +54,7 @@ package final class AllocatorFinder {
             else { continue }
             known.insert(identity)
             filesSeen += 1
-            if let allocator = look(into: file) {
+            if let allocator = look(into: file, isProgram: file.identity == program) {
                 found.append(FoundAllocator(path: mapping.cleanPath, file: file, allocator: allocator))
             }
         }
@@ -75,10 +76,10 @@ package final class AllocatorFinder {
     /// Libraries that begin exceptions, and hold no allocator.
     private static let unwinders = ["libgcc_s.so", "libunwind.so", "libc++abi.so"]
 
-    private func look(into file: OpenFile) -> Allocator? {
+    private func look(into file: OpenFile, isProgram: Bool) -> Allocator? {
         guard let elf = ELFFile(.file(file)) else { return nil }
         if !elf.is64 { hasForeignFiles = true }
-        return Allocator(elf, names: names)
+        return Allocator(elf, names: names, isProgram: isProgram)
     }
 
     /// The very file that is mapped, also if it has no name any more or another has taken its name.

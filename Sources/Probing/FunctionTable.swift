@@ -20,21 +20,37 @@ struct FunctionTable {
 
     init(_ elf: ELFFile) { self.elf = elf }
 
-    /// Functions that other files could use, or that a name of the wanted kind says are ones, each once.
+    /// Functions with the wanted names, each once.
     ///
+    /// A file that is position-independent has those as local ones that it keeps to itself (visibility "hidden"), as
+    /// the malloc of glibc is in a static executable. Any source file may have local functions of these names: they
+    /// count if no other one has the name, and if they are not alone.
     /// - Parameter most: how many to find; what the table has behind these is left out.
     func functions(
         _ isWanted: (String) -> Bool, lengths: ClosedRange<Int>, most: Int = .max
     ) -> [DefinedFunction] {
         var found: [DefinedFunction] = []
+        var local: [DefinedFunction] = []
         var known: Set<DefinedFunction> = []
+        var knownLocal: Set<DefinedFunction> = []
         forEach { entry in
-            guard !entry.isLocal, lengths.contains(entry.name.count), found.count < most else { return }
+            guard lengths.contains(entry.name.count), max(found.count, local.count) < most else { return }
             let function = entry.function
-            if isWanted(function.name), known.insert(function).inserted { found.append(function) }
+            guard isWanted(function.name) else { return }
+            if entry.isLocal {
+                if knownLocal.insert(function).inserted { local.append(function) }
+            } else if known.insert(function).inserted {
+                found.append(function)
+            }
         }
-        return found
+        let localNames = Set(local.map(\.name))
+        guard !found.isEmpty || localNames.count >= Self.fewestLocal else { return [] }
+        let names = Set(found.map(\.name))
+        return found + local.filter { !names.contains($0.name) }
     }
+
+    /// So many names of an allocator are no coincidence.
+    private static let fewestLocal = 3
 
     private func scanEntries(
         _ section: ELFFile.Section, _ names: [UInt8], _ body: (SymbolEntry) -> Void

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CSupport
 internal import Glibc
 
-/// Turns the kernel's monotonic time stamps into the time of day.
+/// Turns the kernel's time stamps into the time of day: nanoseconds of CLOCK_MONOTONIC, as it is outside of time
+/// namespaces.
 package struct WallClock {
     /// Unix time minus monotonic time, in nanoseconds.
     private var offset: Int64 = 0
@@ -17,26 +19,21 @@ package struct WallClock {
 
     /// Takes the offset anew: somebody may have set the clock. Call once a round of rows.
     package mutating func synchronize() {
-        var monotonic = timespec()
         var real = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &monotonic)
+        let monotonic = Self.monotonicNow
         clock_gettime(CLOCK_REALTIME, &real)
-        offset = Self.nanoseconds(real) - Self.nanoseconds(monotonic)
+        offset = Self.nanoseconds(real) - Int64(clamping: monotonic)
     }
 
     private static func nanoseconds(_ time: timespec) -> Int64 {
         Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
-    /// Nanoseconds since 1970 (UTC) of a CLOCK_MONOTONIC time in nanoseconds.
+    /// Nanoseconds since 1970 (UTC) of a time stamp of the kernel.
     package func unixNanoseconds(_ monotonic: UInt64) -> Int64 { Int64(clamping: monotonic) &+ offset }
 
-    /// CLOCK_MONOTONIC in nanoseconds.
-    package static var monotonicNow: UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(max(0, nanoseconds(now)))
-    }
+    /// What the kernel would now put as a time stamp.
+    package static var monotonicNow: UInt64 { apus_kernel_time() }
 
     /// Nanoseconds since 1970 (UTC) of this moment.
     package var nowUnixNanoseconds: Int64 { unixNanoseconds(Self.monotonicNow) }

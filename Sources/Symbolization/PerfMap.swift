@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CSupport
 internal import Glibc
 
 /// The names of code that a process makes at run time, from the file it writes for perf: lines of a start and a
@@ -69,9 +70,5 @@ final class PerfMap {
     }
 }
 
-/// Nanoseconds of the monotonic clock.
-package func monotonicNanoseconds() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-}
+/// Nanoseconds of the monotonic clock, as the kernel's own time stamps have it.
+package func monotonicNanoseconds() -> UInt64 { apus_kernel_time() }

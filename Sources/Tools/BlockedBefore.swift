@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CBPFPrograms
+internal import CSupport
 internal import Glibc
 internal import Processes
 internal import Reporting
@@ -23,9 +24,7 @@ struct BlockedBefore {
         wanted: (_ process: Int32, _ state: UInt32) -> Bool
     ) {
         let blocked: HashMap<UInt32, blocked_task> = object.map("blocked")
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        let start = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+        let start = apus_kernel_time()
         var told = 0
         func tell(_ process: Int32, _ thread: Int32) {
             guard told < Self.mostThreads, let state = Self.state(proc, process, thread),

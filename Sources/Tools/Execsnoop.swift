@@ -24,9 +24,13 @@ package struct Execsnoop: ProcessCommand {
         let object = try session.open("execsnoop")
         var config = execsnoop_config()
         config.cgroup = display.task.needsCgroup(common) ? 1 : 0
+        config.twice = object.isWanted("exec_done_again") ? 1 : 0
         object.setConstant("execsnoop_config", to: config)
         if !selection.failedToo {
-            for program in ["syscall_return", "syscall_return_raw"] { object.disable(program) }
+            for program in [
+                "syscall_return", "syscall_return_raw", "syscall_return_event", "syscall_interrupted",
+                "syscall_interrupted_event",
+            ] { object.disable(program) }
         }
         let loaded = try session.load(object)
         let clock = RowClock()

@@ -16,6 +16,7 @@ enum FileCalls {
         (FILE_CALL_TEE, ["tee"]),
         (FILE_CALL_MAP_PIPE, ["vmsplice"]),
         (FILE_CALL_SOCKET, ["socketcall"]),
+        (FILE_CALL_SUBMIT, ["io_submit"]),
     ]
 
     /// The table that the programs look numbers up in.

@@ -81,7 +81,35 @@ final class FileReport {
             }
         }
         earlier = all
-        return new
+        return joined(new)
+    }
+
+    /// Puts together what is one file: one of an overlay gets its generation when it is written to for the first time.
+    private func joined(_ uses: [FileUse]) -> [FileUse] {
+        struct Place: Hashable {
+            let process: UInt32
+            let device: UInt32
+            let inode: UInt64
+            let path: [UInt8]
+
+            init(_ use: FileUse) {
+                process = use.identity.process
+                device = use.identity.device
+                inode = use.identity.inode
+                path = use.path
+            }
+        }
+        var found: [FileUse] = []
+        var unborn: [Place: FileUse] = [:]
+        for use in uses where use.kind == .regular && use.identity.generation == 0 {
+            unborn[Place(use)] = use
+        }
+        guard !unborn.isEmpty else { return uses }
+        for var use in uses where use.kind != .regular || use.identity.generation != 0 {
+            if use.kind == .regular, let part = unborn.removeValue(forKey: Place(use)) { use.add(part) }
+            found.append(use)
+        }
+        return found + unborn.values
     }
 
     private func isBefore(_ first: FileUse, _ second: FileUse) -> Bool {

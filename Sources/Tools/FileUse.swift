@@ -70,6 +70,14 @@ struct FileUse {
         return rest
     }
 
+    /// Adds other uses of the same file.
+    mutating func add(_ other: FileUse) {
+        reads += other.reads
+        writes += other.writes
+        readBytes += other.readBytes
+        writtenBytes += other.writtenBytes
+    }
+
     var isIdle: Bool { reads == 0 && writes == 0 }
 
     enum Kind: String {

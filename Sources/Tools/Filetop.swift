@@ -41,7 +41,12 @@ package struct Filetop: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package func trace(_ session: Session) throws {
+        let ioUring = try ioUringProgram(session)
         let object = try session.open("filetop")
+        for program in ["io_uring_completed", "io_uring_completed_result"] where program != ioUring {
+            object.disable(program)
+        }
+        if ioUring != "io_uring_completed" { object.disable("io_uring_completed_record") }
         var config = filetop_config()
         config.all = allFiles ? 1 : 0
         config.launched = session.launchedProcess.map { UInt32($0) } ?? 0
@@ -62,6 +67,22 @@ package struct Filetop: TracingCommand {
                 report.name(event)
             },
             atEnd: { if report.wantsMore { try report.print(loaded) } })
+    }
+
+    /// The program that fits how this kernel announces what io_uring has done; nil if it does not say of which request.
+    private func ioUringProgram(_ session: Session) throws -> String? {
+        let kernel = try session.kernelTypes()
+        switch kernel.tracepointArguments("io_uring_complete") {
+        // (ctx, req, cqe); in kernels without the other tracepoint it was (ctx, user_data, res).
+        case 3 where kernel.tracepointArguments("io_uring_submit_req") != nil: return "io_uring_completed"
+        // (ctx, req, user_data, res, cflags, …)
+        case .some(5...): return "io_uring_completed_result"
+        default:
+            session.explain(
+                "reads and writes through io_uring are not seen: no tracepoint of this kernel says which request "
+                    + "is complete")
+            return nil
+        }
     }
 }
 
@@ -112,7 +133,8 @@ private func parseOrder(_ text: String) throws -> FileDisplay.Order {
 let filetopDiscussion = """
     Adds up, by process and file, the reads and writes that have succeeded: the calls and the bytes. Counted are read, \
     pread64, readv, preadv, preadv2, their writing counterparts, sendfile, copy_file_range, splice, tee, vmsplice, \
-    and, with -a, the recv and send families; 64-bit and 32-bit.
+    and, with -a, the recv and send families; 64-bit and 32-bit; the same through io_uring (Linux 5.18), and requests \
+    of native asynchronous I/O (io_submit).
 
     OUTPUT: As BCC's filetop, with the process's ID and the full path as seen from the process's root. T is R for a \
     regular file, S a socket, P a pipe, C and B a device, D a directory, O an anonymous one (eventfd, timerfd and the \
@@ -131,9 +153,13 @@ let filetopDiscussion = """
     OVERHEAD: One small program runs at the return of every system call, and does more only for reads and writes. \
     docs/benchmarks.md has figures.
 
-    LIMITS: Not seen is what moves bytes without such a call: memory that is mapped from files, io_uring, and the \
-    kernel itself, such as an NFS server, swapping or the writing back of what is cached. A file keeps the path by \
-    which the process was first seen to use it, also when it is renamed. A descriptor that another thread closes \
+    LIMITS: Not seen is what moves bytes without such a call: memory that is mapped from files, and the \
+    kernel itself, such as an NFS server, swapping or the writing back of what is cached. What io_submit submits \
+    counts at that moment, with the bytes that it asks for. Of io_uring, requests that complete more than once \
+    (multishot) are not seen, and splice and tee only on their writing side. A file keeps the path by \
+    which the process was first seen to use it, also when it is renamed; a new file that gets the inode number of a \
+    deleted one is another file, where the file system numbers its generations (ext4, XFS, btrfs, tmpfs, overlays of \
+    these). A descriptor that another thread closes \
     during the call is counted as unknown, with -a in a row of its own. tee and splice count on both sides.
 
     COMPATIBILITY: The options of BCC's filetop and of libbpf-tools' are there. Files are told apart by device and \

@@ -289,7 +289,8 @@ let memleakDiscussion = """
 
     LIMITS: What the kernel allocates in an interrupt counts for the task that was interrupted. A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
     Blocks that were allocated before the start are not known. Pools inside a program are not seen; memory that it \
-    takes from the kernel directly is with --mmap. 32-bit programs are not supported. An operator new of an \
+    takes from the kernel directly is with --mmap. What a child does that shares its memory (vfork, clone with \
+    CLONE_VM) is not seen. 32-bit programs are not supported. An operator new of an \
     allocator's own (jemalloc, tcmalloc, mimalloc) may throw, which a return probe would stop: its return \
     instructions are probed instead, which cost more, as the kernel has to single-step them. If they cannot be \
     found, it is not traced, and a message says so.

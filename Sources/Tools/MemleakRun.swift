@@ -44,11 +44,6 @@ final class MemleakRun {
     }
 
     func run() throws {
-        guard process == nil || session.chosenTasks != nil else {
-            throw CommandFailure(
-                "processes cannot be traced from inside a PID namespace: run it where the host's IDs are seen"
-            )
-        }
         let (loaded, unwinder) = try session.loadStacks(
             "memleak", options.pictures.walk, user: process != nil, tracesLaunched: false,
             configure: configure)
@@ -96,7 +91,9 @@ final class MemleakRun {
             AllocatorProbes.configure(object, way)
         }
         if !options.mappings {
-            for program in ["mapping_begins", "mapping_returns"] { object.disable(program) }
+            for program in [
+                "mapping_begins", "mapping_begins_event", "mapping_returns", "mapping_returns_event",
+            ] { object.disable(program) }
         }
         if process != nil {
             if byTables {
@@ -344,11 +341,7 @@ extension live_block {
 }
 
 /// Nanoseconds of the clock that programs use.
-func monotonicTime() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-}
+func monotonicTime() -> UInt64 { apus_kernel_time() }
 
 /// Distances between samples, as multiples of their mean: the quantiles of the exponential distribution.
 enum SampleDistances {

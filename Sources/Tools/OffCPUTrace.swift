@@ -109,9 +109,7 @@ final class OffCPUTrace {
             report.add(
                 entry(key, report, labels), values(total.pointee.total_ns, total.pointee.count))
         }
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        let nanoseconds = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+        let nanoseconds = apus_kernel_time()
         let blocked: HashMap<UInt32, blocked_task> = object.map("blocked")
         blocked.forEach { _, task in
             let since = task.pointee.since_ns

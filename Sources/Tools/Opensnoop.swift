@@ -65,9 +65,22 @@ package struct Opensnoop: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        let choice = try ioUringPrograms(session)
         let object = try session.open("opensnoop")
         object.setConstant("opensnoop_config", to: config)
-        try choosePrograms(object, session)
+        let programs = [
+            "io_uring_submitted", "io_uring_submitted_sqe", "io_uring_completed", "io_uring_completed_result",
+        ]
+        for program in programs where !choice.wanted.contains(program) { object.disable(program) }
+        if choice.reason != nil {
+            for program in ["io_uring_submitted_record", "io_uring_completed_record"] {
+                object.disable(program)
+            }
+        }
+        if let reason = choice.reason {
+            session.explain("opens through io_uring are not shown: " + reason)
+            try object.resize("io_uring_pending", to: 1)
+        }
         let printer = OpenPrinter(display, json: common.json, path: selection.path)
         let loaded = try session.load(object)
         try session.run(
@@ -75,21 +88,10 @@ package struct Opensnoop: TracingCommand {
             record: { try printer.print($0, to: session.output) }, afterRound: printer.synchronizeClock)
     }
 
-    private func choosePrograms(_ object: borrowing OpenObject, _ session: Session) throws {
+    /// The programs that fit how this kernel announces io_uring's requests, or why opens of io_uring cannot be seen.
+    private func ioUringPrograms(_ session: Session) throws -> (wanted: Set<String>, reason: String?) {
         // Megabytes: gone again before libbpf reads them for itself.
         let kernel = try session.kernelTypes()
-        if let reason = Self.chooseIOUringPrograms(object, kernel) {
-            session.explain(reason)
-            try object.resize("io_uring_pending", to: 1)
-        }
-    }
-
-    /// Leaves out the programs that do not fit how this kernel announces io_uring's requests.
-    ///
-    /// - Returns: why opens of io_uring cannot be seen; nil if they can.
-    private static func chooseIOUringPrograms(
-        _ object: borrowing OpenObject, _ kernel: borrowing KernelTypes
-    ) -> String? {
         var wanted: Set<String> = []
         var reason: String?
         if kernel.tracepointArguments("io_uring_submit_req") == 1 {
@@ -106,11 +108,7 @@ package struct Opensnoop: TracingCommand {
         case .some(4...): wanted.insert("io_uring_completed_result")
         default: reason = "no tracepoint of this kernel says which request is complete"
         }
-        let programs = [
-            "io_uring_submitted", "io_uring_submitted_sqe", "io_uring_completed", "io_uring_completed_result",
-        ]
-        for program in programs where reason != nil || !wanted.contains(program) { object.disable(program) }
-        return reason.map { "opens through io_uring are not shown: " + $0 }
+        return (reason == nil ? wanted : [], reason)
     }
 }
 

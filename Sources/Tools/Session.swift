@@ -61,8 +61,10 @@ package final class Session {
     func open(_ image: String) throws -> OpenObject {
         try KernelTypes.require(path: common.btf)
         let object = try OpenObject(ObjectImage.named(image), btf: common.btf)
-        object.chooseVariants(native: KernelTypes.areNative)
         try filter.configure(object)
+        try object.chooseVariants(native: KernelTypes.areNative) {
+            try KernelTypes.programsArePreemptible(path: common.btf)
+        }
         if let size = common.bufferSize {
             try object.resize("events", to: Self.ringBytes(size))
         }

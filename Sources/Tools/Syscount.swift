@@ -77,8 +77,11 @@ package struct Syscount: TracingCommand {
         try object.resize("histograms", to: display.histogram ? histograms.maxKeys : 1)
         if !latency {
             try object.resize("starts", to: 1)
-            for program in ["syscall_entry", "syscall_entry_raw", "task_ended"] { object.disable(program) }
+            for program in ["syscall_entry", "syscall_entry_raw", "syscall_entry_event"] {
+                object.disable(program)
+            }
         }
+        if !display.byProcess { object.disable("task_renamed") }
         let loaded = try session.load(object)
         let baseline = try histograms.compare.first.map(DistributionRecord.read)
         let report = CallReport(self, session)
@@ -189,7 +192,11 @@ let syscountDiscussion = """
     OVERHEAD: A small program runs at the return of every system call, with -L a second one at its beginning. \
     docs/benchmarks.md has figures.
 
-    LIMITS: Calls that do not return, such as exit_group, or have not yet, are not counted. Without -L a successful \
+    A call that a signal interrupts and the kernel restarts counts once, when it is over. A process is shown under \
+    the last name that it has had.
+
+    LIMITS: Calls that do not return, such as exit_group, or have not yet, are not counted. What a tracer (ptrace) \
+    cancels is no call, and what it changes counts as what the kernel has made of it. Without -L a successful \
     execveat counts as execve, for the kernel makes it one before it returns, and a sigreturn of 32 bits as \
     rt_sigreturn. The names are those of the kernel headers that apus was built with: a newer call shows as \
     syscall_NUMBER. The longest call of an interval is known only if it is the longest of the whole run.

@@ -148,8 +148,7 @@ struct TargetFilter {
             "filter_processes", to: follow ? Self.followedProcesses : UInt32(max(1, processes.count)))
         try object.resize("filter_threads", to: UInt32(max(1, threads.count)))
         if !follow || processes.isEmpty {
-            object.disable("follow_fork")
-            object.disable("follow_exit")
+            for program in ["follow_fork", "follow_fork_again", "follow_exit"] { object.disable(program) }
         }
     }
 

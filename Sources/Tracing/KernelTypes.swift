@@ -27,6 +27,44 @@ package struct KernelTypes: ~Copyable {
         apus_release_code_pages()
         let path = path ?? Self.nativePath
         handle = try check(btf__parse(path, nil), "read the kernel's types from \(path)")
+        Self.preemptiblePrograms = preemptsTracepoints
+    }
+
+    // One thread runs all of the program.
+    nonisolated(unsafe) private static var preemptiblePrograms: Bool?
+
+    /// Whether raw programs of tracepoints can be preempted here, and others be left out meanwhile, where perf events
+    /// of the tracepoints can take their place. See AT_SYSCALL_RETURN in bpf/lib/arch.bpf.h.
+    ///
+    /// - Parameter path: a file to use instead of the kernel's own types.
+    package static func programsArePreemptible(path: String? = nil) throws(BPFError) -> Bool {
+        guard kernelIsPreemptible, Tracefs()?.id(category: "raw_syscalls", name: "sys_exit") != nil else {
+            return false
+        }
+        if let preemptiblePrograms { return preemptiblePrograms }
+        return try KernelTypes(path: path).preemptsTracepoints
+    }
+
+    /// Whether the kernel can be preempted at all: it says so where it says how it was built.
+    private static var kernelIsPreemptible: Bool {
+        var name = utsname()
+        guard uname(&name) == 0 else { return true }
+        return withUnsafeBytes(of: name.version) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self).contains("PREEMPT")
+        }
+    }
+
+    /// Tracepoints that are waited for by SRCU do not keep others from the CPU.
+    private var preemptsTracepoints: Bool { has("srcu_gp", in: "tp_transition_snapshot") }
+
+    /// Whether a struct has a member of its own with this name.
+    package func has(_ member: String, in structure: String) -> Bool {
+        let id = btf__find_by_name_kind(handle, structure, apus_btf_kind_struct)
+        guard id > 0, let type = btf__type_by_id(handle, UInt32(id)) else { return false }
+        let members = UnsafeRawPointer(type + 1).assumingMemoryBound(to: btf_member.self)
+        return (0..<ObjectLayout.count(of: type)).contains { index in
+            btf__name_by_offset(handle, members[index].name_off).map { String(cString: $0) } == member
+        }
     }
 
     deinit { btf__free(handle) }

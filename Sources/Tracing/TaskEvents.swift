@@ -143,9 +143,5 @@ package final class TaskEvents {
         silent = []
     }
 
-    private static func now() -> UInt64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    }
+    private static func now() -> UInt64 { apus_kernel_time() }
 }

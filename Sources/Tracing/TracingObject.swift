@@ -52,36 +52,6 @@ package struct OpenObject: ~Copyable {
         bpf_program__set_autoload(program, false)
     }
 
-    /// Keeps one program of each pair: the one that reads the kernel's structs through pointers that the verifier
-    /// trusts, or the one named `…_raw`, which copies and needs no types from the kernel itself.
-    package func chooseVariants(native: Bool) {
-        var program = bpf_object__next_program(object, nil)
-        while let current = program {
-            let raw = String(cString: bpf_program__name(current)).hasSuffix("_raw")
-            let typed = String(cString: bpf_program__section_name(current)).hasPrefix("tp_btf/")
-            if native ? raw : typed { bpf_program__set_autoload(current, false) }
-            program = bpf_object__next_program(object, current)
-        }
-    }
-
-    /// Keeps of each pair the program that walks user stacks by tables, or the one named `…_fp`, which leaves that to
-    /// the kernel and frame pointers; then what serves the tables is left out as well.
-    ///
-    /// To be called after `chooseVariants`.
-    package func chooseUnwinder(byTables: Bool) {
-        var names: Set<String> = []
-        var program = bpf_object__next_program(object, nil)
-        while let current = program {
-            names.insert(String(cString: bpf_program__name(current)))
-            program = bpf_object__next_program(object, current)
-        }
-        for name in names {
-            let plain = name.hasSuffix("_raw") ? String(name.dropLast(4)) : name
-            let isForTables = names.contains(plain + "_fp") || name.hasPrefix("unwind_")
-            if byTables ? name.hasSuffix("_fp") : isForTables { disable(name) }
-        }
-    }
-
     package func hasMap(_ name: String) -> Bool { bpf_object__find_map_by_name(object, name) != nil }
 
     /// The size of a map's values, where the program does not depend on it.
@@ -202,27 +172,34 @@ package final class LoadedObject {
     }
 
     /// Runs that the kernel skipped because the program was already running on that CPU (Linux 5.12), by the name of
-    /// the program.
+    /// the program. Of a program that runs twice (`…_again`), no more than both have missed.
     package func skippedRuns() -> [String: UInt64] {
         var skipped: [String: UInt64] = [:]
         var program = bpf_object__next_program(object, nil)
-        var descriptors = copies
         while let current = program {
-            descriptors.append(bpf_program__fd(current))
+            if let runs = Self.skippedRuns(bpf_program__fd(current))?.runs {
+                skipped[String(cString: bpf_program__name(current))] = runs
+            }
             program = bpf_object__next_program(object, current)
         }
-        for descriptor in descriptors where descriptor >= 0 {
-            var info = bpf_prog_info()
-            var size = UInt32(MemoryLayout<bpf_prog_info>.size)
-            guard bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0, info.recursion_misses > 0 else {
-                continue
-            }
-            let name = withUnsafeBytes(of: info.name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            skipped[name, default: 0] += info.recursion_misses
+        for (name, runs) in skipped where name.hasSuffix("_again") {
+            let first = String(name.dropLast("_again".count))
+            skipped[first] = min(runs, skipped[first] ?? 0)
+            skipped[name] = nil
         }
-        return skipped
+        for copy in copies {
+            guard let (name, runs) = Self.skippedRuns(copy) else { continue }
+            skipped[name, default: 0] += runs
+        }
+        return skipped.filter { $0.value > 0 }
+    }
+
+    private static func skippedRuns(_ descriptor: Int32) -> (name: String, runs: UInt64)? {
+        var info = bpf_prog_info()
+        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+        guard descriptor >= 0, bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 else { return nil }
+        let name = withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        return (name, info.recursion_misses)
     }
 }
 

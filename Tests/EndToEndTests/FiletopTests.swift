@@ -79,6 +79,50 @@ extension EndToEnd {
                 small.first.map { $0.number("time_ns") } ?? 0 < small.last.map { $0.number("time_ns") } ?? 0)
         }
 
+        @Test func requestsOfAsynchronousIO() throws {
+            let folder = try TemporaryFolder()
+            let found = try JSONLines.of([
+                "filetop", "--json", "--", try Harness.program("requests"), folder.path,
+            ])
+            func row(_ name: String) -> [String: Any]? {
+                found.rows.first { $0.text("path") == folder.path(name) }
+            }
+            // The program prints what the kernel has let it do.
+            #expect(found.others.contains("aio"))
+            check(row("aio"), 43, 168_340, 62, 248_760)
+            if found.others.contains("io_uring") { check(row("ring"), 13, 8000, 14, 13_600) }
+        }
+
+        /// Where it makes its folders, and whether inode numbers come back there at once.
+        @Test(arguments: ["plain", "tmpfs", "overlay"])
+        func aNumberThatIsUsedAgainIsAnotherFile(kind: String) throws {
+            let folder = try TemporaryFolder()
+            for name in ["place", "lower", "upper", "work"] { try folder.folder(name) }
+            let place = folder.path("place")
+            let mounts = [
+                "tmpfs": ["mount", "-t", "tmpfs", "none", place],
+                "overlay": [
+                    "mount", "-t", "overlay", "overlay", "-o",
+                    "lowerdir=\(folder.path("lower")),upperdir=\(folder.path("upper")),workdir=\(folder.path("work"))",
+                    place,
+                ],
+            ]
+            try folder.file("lower/old")
+            if let mount = mounts[kind] { try #require(Finished(mount).end == .exited(0), "\(mount)") }
+            defer { if mounts[kind] != nil { _ = try? Finished(["umount", place]) } }
+            let found = try JSONLines.of([
+                "filetop", "--json", "--", "sh", "-c",
+                "cd \(place); exec 3> first; printf aaa >&3; printf aaa >&3; exec 3>&-; rm first; "
+                    + "exec 3> second; printf bbbb >&3; exec 3>&-; "
+                    + "if [ -e old ]; then exec 3<> old; read line <&3; printf cc >&3; fi; true",
+            ])
+            let rows = found.rows.filter { $0.text("path").hasPrefix(place) && $0.number("writes") > 0 }
+            #expect(
+                rows.map { "\($0.text("path").dropFirst(place.count + 1)) \($0.number("written_bytes"))" }
+                    .sorted()
+                    == ["first 6"] + (kind == "overlay" ? ["old 2"] : []) + ["second 4"])
+        }
+
         @Test func aDeletedFileAndAnOddName() throws {
             let folder = try TemporaryFolder()
             let table = try Finished([

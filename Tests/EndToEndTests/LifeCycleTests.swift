@@ -214,7 +214,7 @@ extension EndToEnd {
                 $0["name"] as? String
             }
             .filter {
-                $0.hasPrefix("syscall_return") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
+                $0.hasPrefix("syscall_") || $0.hasPrefix("io_uring_") || $0.hasPrefix("follow_")
             }
         }
 

@@ -174,12 +174,23 @@ extension EndToEnd {
                 reported(try LeakRow.last(text), prefix: "leak_") == left(try run.printed(), prefix: "leak_"))
         }
 
-        @Test func aStaticProgram() throws {
-            let result = try run([], [try program("leak", ["-static"]), "3", "10"])
+        @Test(arguments: ["-static", "-static-pie"])
+        func aStaticProgram(how: String) throws {
+            let result = try run([], [try program("leak", [how]), "3", "10"])
             let expected = left(result.text, prefix: "leak_")
             let found = reported(try LeakRow.last(result.text), prefix: "leak_")
             #expect(expected.count == 10)
             #expect(found == expected)
+        }
+
+        @Test func throughTheLoader() throws {
+            let program = try program("leak")
+            let header = try Finished(["readelf", "-l", program]).text
+            let loader = try #require(header.firstMatch(of: /interpreter: ([^\]]+)\]/)).1
+            let result = try run([], [String(loader), program, "2", "10"])
+            let expected = left(result.text, prefix: "leak_")
+            #expect(expected.count == 10)
+            #expect(reported(try LeakRow.last(result.text), prefix: "leak_") == expected)
         }
 
         @Test func whoFreesEverythingHasNothing() throws {

@@ -77,6 +77,17 @@ extension EndToEnd {
             #expect(found.rows.allSatisfy { $0.text("comm") == "calls" })
         }
 
+        @Test(arguments: [[], ["-i", "0.05"]])
+        func aProcessIsShownUnderItsLastName(options: [String]) throws {
+            let script = "kill -0 $$; echo the-worker > /proc/$$/comm; kill -0 $$; sleep 0.2; kill -0 $$"
+            let found = try JSONLines.of(
+                ["syscount", "--json", "-P", "-s", "kill"] + options + ["--", "sh", "-c", script])
+            #expect(found.rows.reduce(0) { $0 + $1.number("count") } == 3)
+            #expect(found.rows.last?.text("comm") == "the-worker")
+            // A thread's name is not that of its process.
+            #expect(!found.rows.contains { $0.text("comm") == "sleep" })
+        }
+
         @Test func onlyFailures() throws {
             let program = try Harness.program("calls")
             let all = try JSONLines.of(["syscount", "--json", "-x", "--", program])

@@ -57,7 +57,12 @@ private func build(_ compiler: String, _ options: String...) throws -> String {
     let text = """
         #include <stdlib.h>
         #include <unistd.h>
-        int main(void) { char *b = malloc(10); while (read(0, b, 1) > 0) {} free(b); return 0; }
+        static void done(void *block) {
+        #ifndef KEEPS
+            free(block);
+        #endif
+        }
+        int main(void) { char *b = malloc(10); while (read(0, b, 1) > 0) {} done(b); return 0; }
         """
     try text.write(toFile: source, atomically: true, encoding: .utf8)
     let target = folder.appendingPathComponent("waits").path
@@ -96,8 +101,10 @@ private func build(_ compiler: String, _ options: String...) throws -> String {
         #expect(libc.allocator.leftOut.isEmpty)
     }
 
-    @Test func aStaticProgram() throws {
-        let program = try build("cc", "-static")
+    /// The linker makes a hidden malloc a local one where the program is position-independent.
+    @Test(arguments: ["-static", "-static-pie"])
+    func aStaticProgram(how: String) throws {
+        let program = try build("cc", how)
         defer { try? FileManager.default.removeItem(atPath: (program as NSString).deletingLastPathComponent) }
         let found = try Waiting(program).allocators()
         #expect(files(found) == ["waits"])
@@ -114,6 +121,16 @@ private func build(_ compiler: String, _ options: String...) throws -> String {
         _ = finder.look()
         #expect(finder.filesSeen == 1)
         #expect(!finder.hasForeignFiles)
+    }
+
+    @Test(.require(.tool("musl-gcc")))
+    func aProgramThatFreesNothing() throws {
+        let program = try build("musl-gcc", "-static", "-DKEEPS")
+        defer { try? FileManager.default.removeItem(atPath: (program as NSString).deletingLastPathComponent) }
+        let found = try Waiting(program).allocators()
+        #expect(files(found) == ["waits"])
+        #expect(found.first.map { functions($0)["malloc"]?.call == .allocate } == true)
+        #expect(found.first.map { functions($0)["free"] == nil } == true)
     }
 
     @Test(.require(.tool("musl-gcc")))

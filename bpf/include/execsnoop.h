@@ -20,7 +20,8 @@ enum exec_note {
 
 struct execsnoop_config {
 	__u8 cgroup; /* fill exec_event.cgroup */
-	__u8 reserved[3];
+	__u8 twice; /* two programs see each exec */
+	__u8 reserved[2];
 };
 
 /* Followed by sent_bytes of arguments, each with a zero behind, then by path_bytes of the path. */

@@ -21,6 +21,7 @@ enum file_call {
 	FILE_CALL_TEE = 7, /* (in, out) */
 	FILE_CALL_MAP_PIPE = 8, /* vmsplice: (pipe), either way */
 	FILE_CALL_SOCKET = 9, /* socketcall: (which, arguments) */
+	FILE_CALL_SUBMIT = 10, /* io_submit: (context, count, requests): returns how many */
 };
 
 struct file_calls {

@@ -35,6 +35,8 @@ struct user_registers {
 #define NR_FORK 57
 #define NR_VFORK 58
 #define NR_CLONE3 435
+#define NR_RESTART_SYSCALL 219
+#define NR_COMPAT_RESTART_SYSCALL 0
 #define NR_COMPAT_FORK 2
 #define NR_COMPAT_CLONE 120
 #define NR_COMPAT_VFORK 190
@@ -46,6 +48,10 @@ struct user_registers {
 #define NR_COMPAT_OPENAT 295
 
 #define SYSCALL_NUMBER(read, regs) ((long)read(regs, orig_ax) & ~X32_SYSCALL_BIT)
+
+/* No call is served, or none any more: after a sigreturn, or because a tracer has put this number in place. */
+#define SYSCALL_IS_NONE(read, regs) ((long)read(regs, orig_ax) == -1)
+#define SYSCALL_RESULT(read, regs) ((long)read(regs, ax))
 
 /* Whether an x32 caller made the call: its pointers in memory are of 32 bits. */
 #define SYSCALL_IS_X32(read, regs) \
@@ -71,6 +77,19 @@ struct user_registers {
 #define STACK_POINTER_AT_ENTRY 8
 /* By how much it is higher after a return than at the entry. */
 #define RETURN_POPS 8
+
+#define KERNEL_STACK_BYTES 16384 /* THREAD_SIZE, where the helper for it is not there yet */
+
+/* The registers with which the current task, which is no kernel thread, has entered the kernel. */
+static __always_inline struct pt_regs *current_registers(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) /* Linux 5.15 */
+		return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	task = (struct task_struct *)bpf_get_current_task();
+	return BPF_CORE_READ(task, stack) + KERNEL_STACK_BYTES - sizeof(struct user_registers);
+}
 
 static __always_inline bool in_compat_syscall(struct task_struct *task)
 {

@@ -28,6 +28,21 @@ static __always_inline const void *io_open_name(struct io_open *open)
 	return BPF_CORE_READ(open, filename, name);
 }
 
+/* Linux 6.13, commit 6af82f7614a2 ("io_uring: move struct io_kiocb from task_struct to io_uring_task"). */
+struct io_kiocb___pre_v6_13 {
+	struct task_struct *task;
+} __attribute__((preserve_access_index));
+
+/* The task that has submitted a request. */
+static __always_inline struct task_struct *io_request_task(struct io_kiocb *request)
+{
+	struct io_kiocb___pre_v6_13 *old = (void *)request;
+
+	if (bpf_core_field_exists(request->tctx))
+		return BPF_CORE_READ(request, tctx, task);
+	return BPF_CORE_READ(old, task);
+}
+
 /* Linux 5.14, commit 2f064a59a11f ("sched: Change task_struct::state"). */
 struct task_struct___pre_v5_14 {
 	volatile long state;

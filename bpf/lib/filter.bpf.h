@@ -165,9 +165,7 @@ static __always_inline bool is_last_thread(struct task_struct *task)
 
 extern struct event_channel event_channel;
 
-/* --follow: a wanted process's children are wanted too. */
-SEC("raw_tp/sched_process_fork")
-int follow_fork(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *parent = (struct task_struct *)ctx->args[0];
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
@@ -179,6 +177,23 @@ int follow_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (bpf_map_update_elem(&filter_processes, &to, &present, BPF_ANY))
 		__sync_fetch_and_add(&event_channel.lost_targets, 1);
 	return 0;
+}
+
+/* --follow: a wanted process's children are wanted too. */
+SEC("raw_tp/sched_process_fork")
+int follow_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_fork(ctx);
+}
+
+/*
+ * The same once more, where programs can be preempted (see AT_SYSCALL_RETURN) and no record of an event holds what is
+ * needed here: while one of the two is left out, the other one runs.
+ */
+SEC("raw_tp/sched_process_fork")
+int follow_fork_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_fork(ctx);
 }
 
 SEC("raw_tp/sched_process_exit")

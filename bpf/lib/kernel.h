@@ -27,6 +27,7 @@ struct file_operations;
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {
@@ -46,6 +47,11 @@ struct dentry {
 		struct dentry *next;
 		struct dentry **pprev;
 	} d_hash;
+};
+
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
 };
 
 struct vfsmount {
@@ -94,6 +100,15 @@ struct mnt_namespace {
 
 struct pid_namespace {
 	struct ns_common ns;
+};
+
+struct sigaction {
+	void *sa_handler;
+	unsigned long sa_flags;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
 };
 
 struct nsproxy {
@@ -201,6 +216,7 @@ struct task_struct {
 	struct sched_entity se;
 	struct mm_struct *mm;
 	int exit_code;
+	__u32 self_exec_id;
 	int pid;
 	int tgid;
 	__u64 start_time;
@@ -239,8 +255,14 @@ struct io_open {
 	struct open_how how;
 };
 
+struct io_uring_task {
+	struct task_struct *task;
+};
+
 struct io_kiocb {
+	struct file *file;
 	__u8 opcode;
+	struct io_uring_task *tctx;
 };
 
 struct io_uring_cqe {

@@ -123,6 +123,12 @@ enum apus_stop apus_next_stop(pid_t child, int first, unsigned long *instruction
 /* Lets the child go on without stops. */
 void apus_end_stops(pid_t child);
 
+/*
+ * Now, by the clock of the kernel's own time stamps: CLOCK_MONOTONIC in nanoseconds, as it is outside of time
+ * namespaces, which move it for those inside (time_namespaces(7)).
+ */
+uint64_t apus_kernel_time(void);
+
 /* Counts a signal from now on, instead of what it would do. */
 int apus_count_signal(int signal);
 /* How often it has come. */
