@@ -73,7 +73,8 @@ let runqlatDiscussion = """
     OVERHEAD: Small programs run at each wake-up and each context switch; docs/benchmarks.md has figures.
 
     LIMITS: A wait that has not ended when the command ends is not counted. An interval's maximum that is not a \
-    new maximum of the whole run is known to an eighth only.
+    new maximum of the whole run is known to an eighth only. The kernels of some sandboxes do not report every \
+    switch: a wait that such a switch ends is not counted.
 
     COMPATIBILITY: The options of BCC's runqlat and of libbpf-tools' are all there. Waits begin at the waking \
     (sched_waking), not when the wake-up has reached the other CPU, so that remote wake-ups are not under-counted.

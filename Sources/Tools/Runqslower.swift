@@ -163,7 +163,8 @@ let runqslowerDiscussion = """
 
     LIMITS: A wait that has not ended when the command ends is not shown. Of a wait with more than 128 switches on \
     the CPU, the last 128 are known (ran_instead_complete is then false). Interrupts are those with handlers and \
-    softirqs, not the timer's own entry. Runs before the command was started are not known.
+    softirqs, not the timer's own entry. Runs before the command was started are not known. The kernels of some \
+    sandboxes do not report every switch: a wait that such a switch ends is not shown.
 
     COMPATIBILITY: The options of BCC's runqslower and of libbpf-tools' are all there, and their table is the \
     default. Waits after preemption count, as in theirs; --wakeups-only leaves them out. Waits begin at the waking \

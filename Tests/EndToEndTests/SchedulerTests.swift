@@ -79,9 +79,10 @@ extension EndToEnd {
         /// The account that the kernel keeps of each thread is the truth, and has no more than 1 ms for each wait
         /// that is not long enough for a row.
         ///
-        /// Kernels of some sandboxes report no switch from and to a thread of their own: perf's counter of the same
-        /// tracepoint lacks it too, while the count of /proc/stat has it. A wait that such a switch ends has no row.
-        /// That is why both threads have real-time priorities: what else runs hardly comes between them.
+        /// Kernels of some sandboxes report no switch away from the sandbox's own threads: each CPU's switches, which
+        /// must begin where the one before ended, have a gap only behind those; perf's counter of the same tracepoint
+        /// lacks as many as funccount, of what /proc/stat counts. A wait that such a switch ends has no row. That is
+        /// why both threads have real-time priorities: what else runs hardly comes between them.
         @Test func everyLateWakeUpIsReportedOnceAndBlamedOnTheHog() throws {
             let program = try Harness.program("late")
             let result = try run(
