@@ -108,7 +108,8 @@ extension EndToEnd {
             #expect(Int(counted?.split(separator: " ").last ?? "") ?? 0 > 0)
             #expect(try text(folder, "stackcount.out").contains("main"))
             let leaks = try text(folder, "memleak.out")
-            #expect(leaks.contains("keeps_here"), "\(try text(folder, "memleak.err"))")
+            let said = try text(folder, "memleak.err")
+            #expect(leaks.contains("keeps_here"), "\(said)")
         }
     }
 }
