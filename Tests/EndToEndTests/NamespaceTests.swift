@@ -108,8 +108,8 @@ extension EndToEnd {
             #expect(Int(counted?.split(separator: " ").last ?? "") ?? 0 > 0)
             #expect(try text(folder, "stackcount.out").contains("main"))
             let leaks = try text(folder, "memleak.out")
-            let errors = try text(folder, "memleak.err")
-            #expect(leaks.contains("keeps_here"), "\(errors)")
+            let said = try text(folder, "memleak.err")
+            #expect(leaks.contains("keeps_here"), "\(said)")
         }
     }
 }

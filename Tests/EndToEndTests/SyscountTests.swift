@@ -79,7 +79,7 @@ extension EndToEnd {
 
         @Test(arguments: [[], ["-i", "0.05"]])
         func aProcessIsShownUnderItsLastName(options: [String]) throws {
-            let script = "kill -0 $$; echo the-worker > /proc/$$/comm; kill -0 $$; sleep 0.2; kill -0 $$"
+            let script = "kill -0 $$; printf the-worker > /proc/$$/comm; kill -0 $$; sleep 0.2; kill -0 $$"
             let found = try JSONLines.of(
                 ["syscount", "--json", "-P", "-s", "kill"] + options + ["--", "sh", "-c", script])
             #expect(found.rows.reduce(0) { $0 + $1.number("count") } == 3)
