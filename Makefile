@@ -25,10 +25,12 @@ BPF_FLAGS   := -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPFARCH) -g -O2 \
 
 # Generic code of one module is specialized in another; accesses to the same variable are proven apart by tests in
 # debug builds instead of checked each time. Together they double the rate of rows.
-# The executable holds its libraries, so that one file can be copied anywhere.
+# The executable holds its libraries, so that one file can be copied anywhere; of functions with the same code it
+# holds one, unless somebody compares their addresses.
 LIBRARIES     := $(shell pkg-config --static --libs libbpf 2>/dev/null)
 RELEASE_FLAGS := -c release -Xswiftc -cross-module-optimization -Xswiftc -enforce-exclusivity=unchecked \
-                 --static-swift-stdlib -Xswiftc -static-executable $(addprefix -Xlinker ,$(LIBRARIES))
+                 --static-swift-stdlib -Xswiftc -static-executable -Xlinker --icf=safe \
+                 $(addprefix -Xlinker ,$(LIBRARIES))
 
 VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/Tools/Version.swift)
 PREFIX  ?= /usr/local

@@ -45,6 +45,7 @@ extension EndToEnd {
                 [Self.script, Harness.apus, "3"], Child.Streams(output: said.writer))
             while !(try said.line().contains("/opened-by-the-demo")) {}
             child.send(SIGKILL)
+            #expect(child.wait() == .killed(SIGKILL))
             try eventually("the end of its process and its files") { try leftOver().isEmpty }
         }
     }
