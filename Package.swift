@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "CSymbolization", linkerSettings: [.linkedLibrary("lzma"), .linkedLibrary("stdc++")]),
         .target(
             name: "Symbolization",
-            dependencies: ["CSupport", "CSymbolization", "CZlib", "CZstd", "Processes"],
+            dependencies: ["Arithmetic", "CSupport", "CSymbolization", "CZlib", "CZstd", "Processes"],
             swiftSettings: swiftSettings),
         // Call frame information as tables that BPF programs search.
         .target(
@@ -104,7 +104,7 @@ let package = Package(
         .testTarget(
             name: "ToolsTests",
             dependencies: [
-                "Arithmetic", "TestSupport", "Tools",
+                "Arithmetic", "Reading", "Symbolization", "TestSupport", "Tools", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),

@@ -82,6 +82,9 @@ extension ReaderEffort {
 
 /// Named places, in which each text stands once.
 enum NamedPlaces {
+    /// Demangled names and paths have at most 64 KB, and a path the folder in front.
+    private static let longestText = 1 << 18
+
     static func write(_ places: [NamedPlace], to writer: inout MessageWriter) {
         var texts: [String] = []
         var numbers: [String: UInt32] = [:]
@@ -114,7 +117,12 @@ enum NamedPlaces {
 
     static func read(_ reader: inout MessageReader) throws(MalformedMessage) -> [NamedPlace] {
         var texts: [String?] = [nil]
-        for _ in 0..<(try reader.count(least: 4)) { texts.append(try reader.text()) }
+        for _ in 0..<(try reader.count(least: 4)) {
+            let text = try reader.text()
+            // It may be that of a million frames.
+            guard text.utf8.count <= longestText else { throw MalformedMessage() }
+            texts.append(text)
+        }
         var body = MessageReader(try reader.data())
         func text() throws(MalformedMessage) -> String? {
             let number = Int(try body.number(UInt32.self))

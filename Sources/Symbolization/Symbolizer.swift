@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Arithmetic
 internal import CSymbolization
 internal import Glibc
 package import Processes
@@ -153,10 +154,11 @@ package final class Symbolizer {
     package var statistics: SymbolizerStatistics {
         var result = counts
         result.filesOpened += registry.filesOpened
+        // What a reader says that a file may have taken over.
         let effort = reader.effort
-        result.symbolsIndexed += effort.symbolsIndexed
-        result.evictions += effort.evictions
-        result.bytesHeld = bytesHeld + effort.bytesHeld
+        result.symbolsIndexed = result.symbolsIndexed.addingClamped(effort.symbolsIndexed)
+        result.evictions = result.evictions.addingClamped(effort.evictions)
+        result.bytesHeld = bytesHeld.addingClamped(effort.bytesHeld)
         return result
     }
 

@@ -62,8 +62,7 @@ struct MappingBook {
             released[event.thread] = Released(range: range, blocks: try unmap(range, note))
         case MEMLEAK_FAILED:
             for block in released.removeValue(forKey: event.thread)?.blocks ?? [] {
-                try put(block, note)
-                joinNeighbours(of: block)
+                try putBack(block, note)
             }
         case MEMLEAK_REMAPPED: try remap(range, event, note)
         case MEMLEAK_BREAK: breaks[event.thread] = event.address
@@ -117,6 +116,26 @@ struct MappingBook {
     ) rethrows {
         blocks.insert(block, at: place(of: block.range.lowerBound))
         try note(MEMLEAK_ALLOCATED, block.range.lowerBound, block.range.bytes)
+    }
+
+    /// What a call has not let go after all is there as before, but where another thread has mapped something meanwhile.
+    private mutating func putBack(
+        _ block: Block, _ note: (memleak_event_kind, UInt64, UInt64) throws -> Void
+    ) rethrows {
+        var free: [Range<UInt64>] = []
+        var start = block.range.lowerBound
+        var index = place(of: start)
+        while index < blocks.count, blocks[index].range.lowerBound < block.range.upperBound {
+            let other = blocks[index].range
+            if start < other.lowerBound { free.append(start..<other.lowerBound) }
+            start = other.upperBound
+            index += 1
+        }
+        if start < block.range.upperBound { free.append(start..<block.range.upperBound) }
+        for range in free {
+            try put(block.part(range), note)
+            joinNeighbours(of: block.part(range))
+        }
     }
 
     /// Makes one of what was cut in vain.

@@ -65,8 +65,8 @@ final class CallFrameSection {
         guard let header = elf.segments.first(where: { $0.type == 0x6474_e550 }) else { return nil }
         let head = elf.source.bytes(at: header.offset, upTo: 32)
         let address = head.withUnsafeBytes { bytes -> UInt64? in
-            var reader = CallFrameReader(bytes, 4..<bytes.count)
             guard bytes.count > 4, bytes[0] == 1, bytes[1] != 0xff else { return nil }
+            var reader = CallFrameReader(bytes, 4..<bytes.count)
             let bases = PointerBases(section: header.address, data: header.address)
             let address = reader.pointer(PointerEncoding(code: bytes[1]), bases)
             return reader.failed ? nil : address

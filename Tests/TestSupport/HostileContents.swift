@@ -40,6 +40,17 @@ extension HostileKind {
             }
             return file([HostileELF.Section(".eh_frame", address: 0x10_0000, contents: section)])
         },
+        // A table of frames behind the end of the file, and no sections.
+        HostileKind("outside") {
+            var file = HostileELF()
+            file.counts.sections = 0
+            file.counts.sectionPlace = 0
+            for offset in [UInt64.max, 1 << 40, 1 << 62] {
+                file.segments.append(
+                    HostileELF.Segment(0x6474_e550, flags: 4, offset: offset, address: offset, size: 16))
+            }
+            return file.bytes
+        },
         // Each entry refers to another common one, and all of these have the same text of 16 MB.
         HostileKind("longtexts") {
             let count = 2000

@@ -67,6 +67,20 @@ extension MappingBook {
         #expect(book.sums == [2: [1, 0x1000]])
     }
 
+    /// munmap of an address that is none fails, and meanwhile another thread has mapped something there.
+    @Test func whatFailedLeavesWhatCameMeanwhile() {
+        var book = MappingBook(sizes: Self.everything)
+        book.take(event(MEMLEAK_MAPPED, 0x10000, 0x8000, stack: 1, thread: 1))
+        book.take(event(MEMLEAK_UNMAPS, 0x10000, 0x8000, thread: 1))
+        book.take(event(MEMLEAK_MAPPED, 0x12000, 0x1000, stack: 2, thread: 2))
+        book.take(event(MEMLEAK_MAPPED, 0x17000, 0x4000, stack: 3, thread: 2))
+        book.take(event(MEMLEAK_FAILED, thread: 1))
+        #expect(book.blocks.map(\.range.lowerBound) == [0x10000, 0x12000, 0x13000, 0x17000])
+        #expect(book.sums == [1: [2, 0x6000], 2: [1, 0x1000], 3: [1, 0x4000]])
+        book.take(event(MEMLEAK_UNMAPS, 0, UInt64.max))
+        #expect(book.sums == [:])
+    }
+
     @Test func remapping() {
         var book = MappingBook(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x4000, stack: 1))
@@ -134,7 +148,9 @@ extension MappingBook {
                 event(
                     kinds[random.below(kinds.count)], random.extreme(), random.extreme(),
                     stack: UInt64(random.below(4)), thread: UInt32(random.below(3)), at: random.extreme()))
-            #expect(book.blocks.allSatisfy { !$0.range.isEmpty })
+            let ranges = book.blocks.map(\.range)
+            #expect(ranges.allSatisfy { !$0.isEmpty })
+            #expect(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
             if random.below(100) == 0 { book.take(event(MEMLEAK_EXECUTED)) }
         }
     }

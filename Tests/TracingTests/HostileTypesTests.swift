@@ -80,7 +80,7 @@ import Testing
             read += found == nil ? 0 : 1
             round += 1
         }
-        #expect(read > round / 20)
+        #expect(read > round / 50)
     }
 
     @Test func anOrdinaryOne() throws {
