@@ -69,11 +69,13 @@ static __always_inline struct blocked_task *new_entry(__u32 thread)
 	return entry;
 }
 
-static __always_inline void add_block(struct block_key *key, __u64 ns)
+static __always_inline void add_block(struct block_key *key, __u64 since, __u64 ns)
 {
 	struct block_total *total = bpf_map_lookup_elem(&totals, key), first = {};
 
 	if (!total) {
+		first.first_ns = since;
+		first.first_until_ns = since + ns;
 		bpf_map_update_elem(&totals, key, &first, BPF_NOEXIST);
 		total = bpf_map_lookup_elem(&totals, key);
 	}
@@ -84,8 +86,6 @@ static __always_inline void add_block(struct block_key *key, __u64 ns)
 	/* A key belongs to a thread, which is switched in on one CPU at a time: no atomics. */
 	total->total_ns += ns;
 	total->count++;
-	if (ns > total->longest_ns)
-		total->longest_ns = ns;
 }
 
 static __always_inline void add_to_histogram(const struct block_key *block, __u64 ns)
@@ -109,7 +109,7 @@ static __always_inline void add_to_histogram(const struct block_key *block, __u6
 
 static __always_inline void count_block(struct blocked_task *entry, __u64 until)
 {
-	__u64 ns = until - entry->since_ns;
+	__u64 since = entry->since_ns, ns = until - since;
 
 	entry->since_ns = 0;
 	if ((__s64)ns < 0 || ns < offcputime_config.least_ns || ns > offcputime_config.most_ns)
@@ -117,7 +117,7 @@ static __always_inline void count_block(struct blocked_task *entry, __u64 until)
 	if (offcputime_config.histograms)
 		add_to_histogram(&entry->key, ns);
 	else
-		add_block(&entry->key, ns);
+		add_block(&entry->key, since, ns);
 }
 
 /*
@@ -187,6 +187,7 @@ static __always_inline void block_begins(void *ctx, struct task_struct *task, bo
 		entry = new_entry(thread);
 	if (!entry)
 		return;
+	entry->key.program = program_of(task, direct);
 	entry->key.process = process;
 	entry->key.thread = number;
 	entry->key.state = state;

@@ -9,6 +9,7 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/unwind.bpf.h"
+#include "lib/task.bpf.h"
 #include "include/profile.h"
 
 const volatile struct profile_config profile_config;
@@ -39,6 +40,7 @@ static __always_inline int on_sample(void *ctx, bool by_tables)
 	/* Sent in one piece with the addresses behind it. */
 	event = (struct profile_event *)&slot->head[STACK_HEAD_WORDS - EVENT_WORDS];
 	event->time_ns = bpf_ktime_get_ns();
+	event->program = current_program();
 	event->process = ids >> 32;
 	event->thread = ids;
 	event->cpu = bpf_get_smp_processor_id();

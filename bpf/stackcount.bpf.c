@@ -6,6 +6,7 @@
 #include "lib/filter.bpf.h"
 #include "lib/process_events.bpf.h"
 #include "lib/stacks.bpf.h"
+#include "lib/task.bpf.h"
 #include "lib/call_probes.bpf.h"
 #include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
@@ -19,19 +20,20 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TOTALS);
 	__type(key, struct counted_stack);
-	__type(value, __u64);
+	__type(value, struct stack_count);
 } counted SEC(".maps");
 
 static __always_inline void add_one(struct counted_stack *key)
 {
-	__u64 *total = bpf_map_lookup_elem(&counted, key), none = 0;
+	struct stack_count *total = bpf_map_lookup_elem(&counted, key), first = {};
 
 	if (!total) {
-		bpf_map_update_elem(&counted, key, &none, BPF_NOEXIST);
+		first.first_ns = bpf_ktime_get_ns();
+		bpf_map_update_elem(&counted, key, &first, BPF_NOEXIST);
 		total = bpf_map_lookup_elem(&counted, key);
 	}
 	if (total)
-		__sync_fetch_and_add(total, 1);
+		__sync_fetch_and_add(&total->count, 1);
 	else
 		__sync_fetch_and_add(&event_channel.lost_totals, 1);
 }
@@ -51,6 +53,7 @@ static __always_inline int count_stack(void *ctx, bool by_tables)
 		return 0;
 	if (stackcount_config.sides & STACK_USER || stackcount_config.by_process) {
 		key.process = process;
+		key.program = current_program();
 		bpf_get_current_comm(key.comm, sizeof(key.comm));
 	}
 	slot = hold_slot(&id);

@@ -39,8 +39,13 @@ package final class AllocatorFinder {
 
     /// Allocators, and what begins exceptions, in files that were not mapped at the last look.
     package func look() -> [FoundAllocator] {
-        let directory = "\(root)/\(process)"
-        guard let bytes = readFile(directory + "/maps", limit: 1 << 26) else { return [] }
+        var directory = "\(root)/\(process)"
+        guard var bytes = readFile(directory + "/maps", limit: 1 << 26) else { return [] }
+        if bytes.isEmpty {
+            // Its first thread may have ended.
+            directory = "\(root)/\(ProcFS(root: root).livingThread(of: process))"
+            bytes = readFile(directory + "/maps", limit: 1 << 26) ?? []
+        }
         let mappings = Mapping.executable(in: bytes)
         guard mappings != lastMappings else { return [] }
         lastMappings = mappings

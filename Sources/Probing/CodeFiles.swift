@@ -21,14 +21,16 @@ package struct CodeFile {
 package enum CodeFiles {
     /// The files with code of a process, the program itself first.
     package static func of(process: Int32, proc: ProcFS = ProcFS()) -> [CodeFile] {
-        mappings(of: process, proc).compactMap { open($0, process, proc) }
+        let thread = proc.livingThread(of: process)
+        return mappings(of: thread, proc).compactMap { open($0, thread, proc) }
     }
 
     /// The file that a name stands for; nil if there is none that holds code of 64 bits.
     ///
     /// - Parameter process: whose files come first, as it sees them; nil for those of the machine.
     package static func find(_ name: String, process: Int32?, proc: ProcFS = ProcFS()) -> CodeFile? {
-        if let process {
+        // Of a process whose first thread has ended, /proc has the files at another one.
+        if let process = process.map(proc.livingThread) {
             if let mapping = mappings(of: process, proc).first(where: { matches($0.cleanPath, name) }),
                 let file = open(mapping, process, proc)
             {

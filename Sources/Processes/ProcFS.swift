@@ -40,6 +40,29 @@ package struct ProcFS: Sendable {
         pid > 0 ? numericEntries("\(root)/\(pid)/task") : []
     }
 
+    /// The ID of a process whose first thread has not ended, else of another of its threads that lives on: of that
+    /// alone /proc then has the mappings, the root and the files. The process's own if none lives.
+    package func livingThread(of pid: Int32) -> Int32 {
+        guard hasEnded(pid, thread: pid) else { return pid }
+        return threadIDs(of: pid).first { !hasEnded(pid, thread: $0) } ?? pid
+    }
+
+    /// Whether all threads of a process have ended; it may wait to be reaped.
+    package func hasEnded(_ pid: Int32) -> Bool { hasEnded(pid, thread: livingThread(of: pid)) }
+
+    /// Whether a thread other than a process's first lives.
+    package func hasOtherThreads(_ pid: Int32) -> Bool {
+        threadIDs(of: pid).contains { $0 != pid && !hasEnded(pid, thread: $0) }
+    }
+
+    /// By field 3 of its stat file (proc_pid_stat(5)), behind a name in parentheses with anything in it.
+    private func hasEnded(_ pid: Int32, thread: Int32) -> Bool {
+        guard let stat = contents("task/\(thread)/stat", of: pid, limit: 1 << 12),
+            let end = stat.lastIndex(of: UInt8(ascii: ")")), end + 2 < stat.endIndex
+        else { return true }
+        return [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(stat[end + 2])
+    }
+
     /// The name of a process's main thread: at most 15 bytes, 63 for a kernel thread.
     ///
     /// A process chooses its name, so there can be any bytes in it; those that are not UTF-8 become U+FFFD.

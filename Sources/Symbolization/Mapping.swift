@@ -6,7 +6,7 @@ package struct Mapping: Hashable {
     package let start: UInt64
     package let end: UInt64
     /// Of the file, in bytes.
-    let offset: UInt64
+    private(set) var offset: UInt64
     package let device: UInt64
     /// 0 for memory without a file.
     package let inode: UInt64
@@ -17,6 +17,15 @@ package struct Mapping: Hashable {
     ///
     /// - Parameter limit: How many to keep at most.
     package static func executable(in bytes: [UInt8], limit: Int = 1 << 16) -> [Self] {
+        read(bytes, limit: limit, executableOnly: true)
+    }
+
+    /// The same with memory that is not executable.
+    static func all(in bytes: [UInt8], limit: Int = 1 << 17) -> [Self] {
+        read(bytes, limit: limit, executableOnly: false)
+    }
+
+    private static func read(_ bytes: [UInt8], limit: Int, executableOnly: Bool) -> [Self] {
         var found: [Self] = []
         var last: UInt64 = 0
         var rest = bytes[...]
@@ -24,7 +33,7 @@ package struct Mapping: Hashable {
             let line = rest.prefix { $0 != UInt8(ascii: "\n") }
             rest = rest[min(line.endIndex + 1, rest.endIndex)...]
             // Lines that are no mapping, or not in order, can only come from something else than a kernel.
-            guard let mapping = Self(line), mapping.start >= last else { continue }
+            guard let mapping = Self(line, executableOnly), mapping.start >= last else { continue }
             last = mapping.end
             found.append(mapping)
         }
@@ -54,18 +63,31 @@ package struct Mapping: Hashable {
         path = other.path
     }
 
+    /// The same addresses, as if a file were mapped there from an offset on, the one that another mapping shows.
+    func copied(from other: Self, offset: UInt64) -> Self {
+        var copy = Self(start: start, end: end, like: other)
+        copy.offset = offset
+        return copy
+    }
+
+    /// Whether it is memory that a program has filled itself, on small or huge pages.
+    var isOwnMemory: Bool {
+        inode == 0
+            ? path.isEmpty || path.starts(with: "[anon".utf8) : path.starts(with: "/anon_hugepage".utf8)
+    }
+
     /// What of it lies between two addresses that are not outside of it; nil if that is nothing.
     func part(from start: UInt64, to end: UInt64) -> Self? {
         guard start >= self.start, end <= self.end, start < end else { return nil }
         return Self(start: start, end: end, like: self)
     }
 
-    /// nil for another form, or memory that is not executable.
-    private init?(_ line: ArraySlice<UInt8>) {
+    /// nil for another form, or memory that is not executable if only such is wanted.
+    private init?(_ line: ArraySlice<UInt8>, _ executableOnly: Bool) {
         var reader = FieldReader(line)
         guard let start = reader.number(radix: 16, end: "-"), let end = reader.number(radix: 16, end: " "),
             start < end, let permissions = reader.field(end: " "), permissions.count == 4,
-            permissions[permissions.startIndex + 2] == UInt8(ascii: "x"),
+            !executableOnly || permissions[permissions.startIndex + 2] == UInt8(ascii: "x"),
             let offset = reader.number(radix: 16, end: " "),
             let major = reader.number(radix: 16, end: ":"), let minor = reader.number(radix: 16, end: " "),
             let inode = reader.number(radix: 10, end: " ")
@@ -76,6 +98,13 @@ package struct Mapping: Hashable {
         device = apus_device(UInt32(truncatingIfNeeded: major), UInt32(truncatingIfNeeded: minor))
         self.inode = inode
         path = Array(reader.rest.drop { $0 == UInt8(ascii: " ") })
+    }
+
+    /// Between an address and the place in the file that it shows.
+    var bias: UInt64 { start &- offset }
+
+    func isOfSameFile(as other: Self) -> Bool {
+        device == other.device && inode == other.inode && path == other.path
     }
 
     /// The path without what the kernel adds and escapes: " (deleted)" behind a file that has no name any more,

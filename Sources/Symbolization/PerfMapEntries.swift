@@ -6,8 +6,21 @@ struct PerfMapEntries {
     private struct Line {
         var start: UInt64
         var end: UInt64
-        /// Where the name is in the file.
-        var name: Range<Int>
+        /// Where the name is in the file, and in the low bits its length.
+        var name: UInt64
+
+        static let lengthBits: UInt64 = 16
+
+        init(start: UInt64, end: UInt64, name: Range<UInt64>) {
+            self.start = start
+            self.end = end
+            self.name = name.lowerBound << Self.lengthBits | UInt64(name.count)
+        }
+
+        var range: Range<UInt64> {
+            let place = name >> Self.lengthBits
+            return place..<place + (name & (1 << Self.lengthBits - 1))
+        }
     }
 
     /// From `start` to the next piece's, of a line or, without one, unnamed.
@@ -16,22 +29,48 @@ struct PerfMapEntries {
         var line: Int32
     }
 
+    private let limit: Int
     private var lines: [Line] = []
     private var pieces: [Piece] = []
 
-    init() {}
+    /// - Parameter limit: how many lines are kept: of those by which something is named, the last.
+    init(limit: Int) { self.limit = max(limit, 1) }
 
-    /// Reads lines; those of another form are skipped, and those beyond the first `limit`.
+    /// Those of a whole file; lines of another form are skipped.
     init(_ bytes: [UInt8], limit: Int) {
-        var place = 0
-        bytes.withUnsafeBufferPointer { buffer in
-            while place < buffer.count, lines.count < limit {
-                let end = buffer[place...].firstIndex(of: UInt8(ascii: "\n")) ?? buffer.count
-                if let line = Self.line(buffer, place..<end) { lines.append(line) }
-                place = end + 1
+        self.init(limit: limit)
+        bytes.withUnsafeBufferPointer { add($0, at: 0) }
+        finish()
+    }
+
+    /// Adds lines, which are behind all others in the file. `finish` is to be called before anything is looked up.
+    ///
+    /// - Parameter place: of the bytes in the file.
+    mutating func add(_ buffer: UnsafeBufferPointer<UInt8>, at place: UInt64) {
+        var next = 0
+        while next < buffer.count {
+            let end = buffer[next...].firstIndex(of: UInt8(ascii: "\n")) ?? buffer.count
+            if let line = Self.line(buffer, next..<end, at: place) {
+                if lines.count >= limit { makeRoom() }
+                lines.append(line)
             }
+            next = end + 1
         }
+    }
+
+    /// Makes what has been added known to `find`.
+    mutating func finish() {
+        pieces = []
         flatten()
+    }
+
+    private mutating func makeRoom() {
+        finish()
+        var isShown = [Bool](repeating: false, count: lines.count)
+        for piece in pieces where piece.line >= 0 { isShown[Int(piece.line)] = true }
+        pieces = []
+        lines = lines.indices.filter { isShown[$0] }.map { lines[$0] }
+        if lines.count > limit / 4 * 3 { lines.removeFirst(lines.count - limit / 2) }
     }
 
     /// Bytes of memory that it holds.
@@ -40,7 +79,7 @@ struct PerfMapEntries {
     }
 
     /// Where the name for an address is in the file, and how far the address is from its start.
-    func find(_ address: UInt64) -> (name: Range<Int>, offset: UInt64)? {
+    func find(_ address: UInt64) -> (name: Range<UInt64>, offset: UInt64)? {
         var low = 0
         var high = pieces.count
         while low < high {
@@ -48,11 +87,13 @@ struct PerfMapEntries {
             if pieces[middle].start <= address { low = middle + 1 } else { high = middle }
         }
         guard low > 0, case let number = Int(pieces[low - 1].line), number >= 0 else { return nil }
-        return (lines[number].name, address - lines[number].start)
+        return (lines[number].range, address - lines[number].start)
     }
 
     /// "7f00 1c name with spaces"; "0x" may stand before the numbers.
-    private static func line(_ buffer: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> Line? {
+    private static func line(_ buffer: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, at offset: UInt64)
+        -> Line?
+    {
         var place = range.lowerBound
         guard let start = number(buffer, &place, range.upperBound),
             let size = number(buffer, &place, range.upperBound), size > 0, place < range.upperBound
@@ -61,8 +102,10 @@ struct PerfMapEntries {
         var nameEnd = range.upperBound
         if buffer[nameEnd - 1] == UInt8(ascii: "\r") { nameEnd -= 1 }
         guard !end.overflow, nameEnd > place else { return nil }
-        return Line(
-            start: start, end: end.partialValue, name: place..<min(nameEnd, place + NameTable.maximumLength))
+        let length = UInt64(min(nameEnd - place, NameTable.maximumLength))
+        let name = offset + UInt64(place)
+        guard name >> (64 - Line.lengthBits) == 0 else { return nil }
+        return Line(start: start, end: end.partialValue, name: name..<name + length)
     }
 
     /// A hexadecimal number and the blanks behind it.

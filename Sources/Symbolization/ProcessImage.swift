@@ -18,11 +18,37 @@ final class ProcessImage {
         let content: Content
         /// To show.
         let name: String
+        /// Since when it is known, in nanoseconds of the monotonic clock.
+        fileprivate(set) var since: UInt64 = 0
 
-        init(mapping: Mapping, content: Content, name: String) {
+        /// Whether it is memory of the program's own, onto which it has copied the file's code.
+        let isCopy: Bool
+
+        init(mapping: Mapping, content: Content, name: String, isCopy: Bool = false) {
             self.mapping = mapping
             self.content = content
             self.name = name
+            self.isCopy = isCopy
+        }
+
+        /// Whether an address in both stands for the same.
+        func hasSameCode(as other: Region) -> Bool {
+            switch (content, other.content) {
+            case (.module(let one), .module(let another)):
+                one === another && mapping.bias == other.mapping.bias
+            case (.other, .other):
+                // Code made at run time is named by what its maker says of it.
+                mapping.inode == 0 && other.mapping.inode == 0
+                    || (mapping.isOfSameFile(as: other.mapping) && mapping.bias == other.mapping.bias)
+            case (.vsyscall, .vsyscall): true
+            default: false
+            }
+        }
+
+        fileprivate func piece(_ part: Mapping) -> Region {
+            let piece = Region(mapping: part, content: content, name: name, isCopy: isCopy)
+            piece.since = since
+            return piece
         }
 
         /// Whether its file is as it was.
@@ -46,8 +72,16 @@ final class ProcessImage {
     private var regions: [Region] = []
     private var starts: [UInt64] = []
     private var current: [Mapping] = []
+    /// What other code has taken the place of.
+    private var former = FormerCode()
+    /// Tells what addresses stand for from what they stood for before other code took its place: 0 until there is
+    /// need to.
+    var meaning: UInt32 = 0
     /// Frames that were found, by address and whether it is a return address, in one number.
-    var cache: [UInt64: [Frame]] = [:]
+    private var cache: [UInt64: [Frame]] = [:]
+    /// The same of former times, by the moment.
+    private var formerCache: [UInt64: [UInt64: [Frame]]] = [:]
+    private(set) var cachedFrames = 0
     /// When the mappings were last read, in nanoseconds of the monotonic clock.
     var observedAt: UInt64 = 0
 
@@ -80,11 +114,26 @@ final class ProcessImage {
         starts = parent.starts
         current = parent.current
         perfMap = parent.perfMap
+        meaning = parent.meaning
     }
 
     /// Whether some code may be in the perf map.
     var hasOther: Bool {
         regions.contains { if case .other = $0.content { true } else { false } }
+    }
+
+    /// When code last took the place of other code, up to a time: what addresses stand for has not changed from then
+    /// to that time. When the program began if that was never.
+    func moment(at time: UInt64) -> UInt64 { max(since, former.lastChange(upTo: time)) }
+
+    /// The moment of a time, if other code has taken the place of some since; nil if all is as it was.
+    func formerMoment(at time: UInt64) -> UInt64? {
+        former.lastChange(upTo: .max) > time ? moment(at: time) : nil
+    }
+
+    /// - Parameter time: in nanoseconds of the monotonic clock; nil for now.
+    func region(at address: UInt64, time: UInt64?) -> Region? {
+        time.flatMap { former.region(at: address, time: $0) } ?? region(at: address)
     }
 
     func region(at address: UInt64) -> Region? {
@@ -104,14 +153,44 @@ final class ProcessImage {
         return low
     }
 
+    /// How often the process was looked at to see whether it had copied code.
+    var copyLooks = 0
+    static let mostCopyLooks = 16
+
+    /// Whether a mapping of the program's own memory is known to hold a copy of a file's code.
+    func isCopy(_ mapping: Mapping) -> Bool {
+        guard let known = region(at: mapping.start) else { return false }
+        return known.isCopy && known.mapping.start == mapping.start && known.mapping.end == mapping.end
+    }
+
+    /// Whether a file's code is at an address, or was.
+    func hadModule(at address: UInt64) -> Bool {
+        for region in [region(at: address), former.lastRegion(at: address)] {
+            if case .module? = region?.content { return true }
+        }
+        return false
+    }
+
     /// Whether there is just this mapping, of a file that is as it was.
     func has(_ mapping: Mapping) -> Bool {
         guard let known = region(at: mapping.start) else { return false }
         return known.mapping == mapping && known.isUnchanged
     }
 
+    /// Notes that a mapping which was found by a look at the process was made at a time, earlier than that.
+    ///
+    /// - Parameter mapping: which there is.
+    func date(_ mapping: Mapping, at time: UInt64) {
+        guard let known = region(at: mapping.start), known.since > time else { return }
+        former.date(changes: known.since, in: mapping, at: time)
+        known.since = time
+    }
+
     /// Adds a mapping that was just made: it takes the place of what was there, of others as far as it covers them.
-    func add(_ region: Region) {
+    ///
+    /// - Returns: whether an address may stand for something else than before.
+    func add(_ region: Region, at time: UInt64) -> Bool {
+        region.since = time
         // A process that maps code all the time must not make us remember all of it.
         if regions.count >= Self.mostRegions {
             regions = []
@@ -122,54 +201,88 @@ final class ProcessImage {
         if first > 0, regions[first - 1].mapping.end > new.start { first -= 1 }
         let last = firstStart(above: new.end - 1)
         var pieces = [region]
+        var hasChanged = false
+        for old in regions[first..<max(first, last)] where !old.hasSameCode(as: region) {
+            guard
+                let part = old.mapping.part(
+                    from: max(old.mapping.start, new.start), to: min(old.mapping.end, new.end))
+            else { continue }
+            former.add(Region(mapping: part, content: old.content, name: old.name), until: time)
+            hasChanged = true
+        }
         if first < last {
             let (left, right) = (regions[first], regions[last - 1])
             if let rest = left.mapping.part(from: left.mapping.start, to: new.start) {
-                pieces.insert(Region(mapping: rest, content: left.content, name: left.name), at: 0)
+                pieces.insert(left.piece(rest), at: 0)
             }
             if let rest = right.mapping.part(from: new.end, to: right.mapping.end) {
-                pieces.append(Region(mapping: rest, content: right.content, name: right.name))
+                pieces.append(right.piece(rest))
             }
         }
         regions.replaceSubrange(first..<max(first, last), with: pieces)
         starts.replaceSubrange(first..<max(first, last), with: pieces.map(\.mapping.start))
+        return hasChanged
     }
 
     private static let mostRegions = 1 << 14
 
     /// Takes over new mappings. Old ones that they leave room for stay, for addresses that were recorded before.
     ///
-    /// - Parameter make: Makes the region of a mapping that is not known.
-    func update(_ mappings: [Mapping], make: (Mapping) -> Region) {
-        guard mappings != current || hasChangedFiles else { return }
-        let known = Dictionary(regions.map { ($0.mapping, $0) }, uniquingKeysWith: { first, _ in first })
-        let new = mappings.map { mapping in
-            if let region = known[mapping], region.isUnchanged { region } else { make(mapping) }
-        }
+    /// - Parameters:
+    ///   - time: of the look, in nanoseconds of the monotonic clock.
+    ///   - make: makes the region of a mapping that is not known.
+    /// - Returns: whether an address may stand for something else than before.
+    func update(_ mappings: [Mapping], at time: UInt64, make: (Mapping) -> Region) -> Bool {
+        guard mappings != current || hasChangedFiles else { return false }
+        let new = mappings.filter { !has($0) }.map(make)
         current = mappings
-        cache = [:]
-        regions = merged(new)
-        starts = regions.map(\.mapping.start)
+        forgetFrames()
+        // A process that maps and unmaps code all the time must not make us remember all of it.
+        if regions.count + new.count >= 2 * mappings.count + 1024 {
+            let mapped = Set(mappings)
+            regions.removeAll { !mapped.contains($0.mapping) }
+            starts = regions.map(\.mapping.start)
+        }
+        var hasChanged = false
+        for region in new where add(region, at: time) { hasChanged = true }
+        return hasChanged
     }
 
     /// What is mapped, and what was once and is remembered, in ascending order.
     var allRegions: [Region] { regions }
 
     private var hasChangedFiles: Bool { regions.contains { !$0.isUnchanged } }
+}
 
-    private func merged(_ new: [Region]) -> [Region] {
-        // A process that maps and unmaps code all the time must not make us remember all of it.
-        guard regions.count < 2 * new.count + 1024 else { return new }
-        var result: [Region] = []
-        var next = 0
-        for old in regions {
-            while next < new.count, new[next].mapping.end <= old.mapping.start {
-                result.append(new[next])
-                next += 1
-            }
-            if next < new.count, new[next].mapping.start < old.mapping.end { continue }
-            result.append(old)
+/// Frames that were found.
+extension ProcessImage {
+    /// - Parameters:
+    ///   - key: an address, and whether it is a return address.
+    ///   - moment: nil for now.
+    func cached(_ key: UInt64, at moment: UInt64?) -> [Frame]? {
+        guard let moment else { return cache[key] }
+        return formerCache[moment]?[key]
+    }
+
+    func cache(_ frames: [Frame], _ key: UInt64, at moment: UInt64?) {
+        let known: [Frame]?
+        if let moment {
+            known = formerCache[moment, default: [:]].updateValue(frames, forKey: key)
+        } else {
+            known = cache.updateValue(frames, forKey: key)
         }
-        return result + new[next...]
+        if known == nil { cachedFrames += 1 }
+    }
+
+    /// Forgets those of now, because what is mapped changes.
+    func forgetFrames() {
+        cachedFrames -= cache.count
+        cache = [:]
+    }
+
+    func dropCaches() {
+        cache = [:]
+        formerCache = [:]
+        cachedFrames = 0
     }
 }

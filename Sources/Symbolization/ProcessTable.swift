@@ -33,7 +33,7 @@ struct ProcessTable {
     func image(of process: Int32, at time: UInt64?, with address: UInt64) -> ProcessImage? {
         guard let known = images[process] else { return nil }
         let started = time.map { time in known.prefix { $0.since <= time } } ?? known[...]
-        return started.last { $0.region(at: address) != nil } ?? started.last ?? known.first
+        return started.last { $0.region(at: address, time: time) != nil } ?? started.last ?? known.first
     }
 
     /// Keeps what a process has run so far, or until a time, and what it will execute.

@@ -38,6 +38,32 @@ package struct SegmentMap {
         return segment.map { $0.address &- $0.offset &+ offset }
     }
 
+    /// Where the file may be in memory, to be added to the addresses that it counts, if a part of it is at an address.
+    func biases(ofOffset offset: UInt64, at address: UInt64) -> [UInt64] {
+        loaded.filter {
+            $0.fileSize > 0 && offset >= $0.offset & ~Self.page && offset < $0.offset &+ $0.fileSize
+        }
+        .map { address &- offset &- ($0.address &- $0.offset) }
+    }
+
+    /// The offset in the file of code that is in memory; nil if not all of that is code of one segment.
+    ///
+    /// - Parameters:
+    ///   - range: addresses in memory, of whole pages.
+    ///   - bias: of them to those that the file counts.
+    func codeOffset(of range: Range<UInt64>, bias: UInt64) -> UInt64? {
+        let start = range.lowerBound &- bias
+        let end = range.upperBound &- bias
+        let segment = loaded.first {
+            let segmentEnd = ($0.address &+ $0.fileSize &+ Self.page) & ~Self.page
+            return $0.isCode && start < end && start >= $0.address & ~Self.page && end <= segmentEnd
+        }
+        return segment.map { start &- $0.address &+ $0.offset }
+    }
+
+    /// Of bytes in a page of memory, the bits that count them.
+    private static let page: UInt64 = 0xfff
+
     private static func contains(_ segment: ELFFile.Segment, _ offset: UInt64) -> Bool {
         offset >= segment.offset && offset - segment.offset < segment.fileSize
     }

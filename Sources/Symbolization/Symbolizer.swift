@@ -28,9 +28,13 @@ package final class Symbolizer {
         else { return nil }
         return (module, own.end - own.start)
     }()
+    /// Processes whose first thread has ended while others lived on.
+    var withoutFirstThread: Set<Int32> = []
     /// Counts lookups, to tell what was not used for longest.
     private var clock: UInt64 = 0
     private var cachedFrames = 0
+    /// Of all images.
+    var lastMeaning: UInt32 = 0
     private var debugFileServer: DebugFileServer?
     /// Called when the code of a process may have changed.
     package var codeChanged: ((_ process: Int32) -> Void)?
@@ -60,29 +64,45 @@ package final class Symbolizer {
     /// Cheap when called again: only new mappings cost. To be called for each new process, and when it may have
     /// mapped more. A process that has ended or may not be looked at stays as it is known.
     package func observe(process: Int32) {
-        let directory = "\(root)/\(process)"
-        guard let bytes = readFile(directory + "/maps", limit: 1 << 26), !bytes.isEmpty else { return }
+        var directory = "\(root)/\(process)"
+        var maps = readFile(directory + "/maps", limit: 1 << 26)
+        if maps?.isEmpty == true {
+            directory = self.directory(of: process)
+            maps = readFile(directory + "/maps", limit: 1 << 26)
+        }
+        guard let bytes = maps, !bytes.isEmpty else { return }
         let image = image(of: process)
         image.observedAt = monotonicNanoseconds()
         let handle = apus_open_root(directory + "/root")
         defer { if handle >= 0 { close(handle) } }
         let place = ModuleRegistry.Place(directory: directory, root: handle >= 0 ? handle : nil)
-        cachedFrames -= image.cache.count
-        image.update(Mapping.executable(in: bytes)) { region(of: $0, at: place) }
-        cachedFrames += image.cache.count
+        cachedFrames -= image.cachedFrames
+        let (mappings, copies) = codeMappings(bytes, at: place)
+        let hasChanged = image.update(mappings, at: image.observedAt) { mapping in
+            guard let module = copies[mapping] else { return region(of: mapping, at: place) }
+            return ProcessImage.Region(
+                mapping: mapping, content: .module(module), name: mapping.cleanPath, isCopy: true)
+        }
+        if hasChanged { renewMeaning(of: image) }
+        cachedFrames += image.cachedFrames
         if handle >= 0, image.hasOther, image.openPerfMap(root: handle) { counts.filesOpened += 1 }
         codeChanged?(process)
+    }
+
+    /// Where /proc has a process's mappings and files.
+    func directory(of process: Int32) -> String {
+        "\(root)/\(ProcFS(root: root).livingThread(of: process))"
     }
 
     /// Whether an address lies in a mapping of a process that is known.
     /// - Parameter time: When it was, in nanoseconds of the monotonic clock; nil for now.
     package func knows(_ address: UInt64, in process: Int32, at time: UInt64? = nil) -> Bool {
-        table.image(of: process, at: time, with: address)?.region(at: address) != nil
+        table.image(of: process, at: time, with: address)?.region(at: address, time: time) != nil
     }
 
     /// Forgets a process, once its frames have been reported.
     package func forget(process: Int32) {
-        for image in table.remove(process) { cachedFrames -= image.cache.count }
+        for image in table.remove(process) { cachedFrames -= image.cachedFrames }
         registry.removeUnused()
     }
 
@@ -90,7 +110,7 @@ package final class Symbolizer {
     ///
     /// - Parameter isReturnAddress: It was found on a stack, and the call is before it: that is looked up, and
     ///   `moduleOffset` is its. `functionOffset` and `address` are those of the return address itself.
-    /// - Parameter time: When the process ran there, in nanoseconds of the monotonic clock, or what `program` says of
+    /// - Parameter time: When the process ran there, in nanoseconds of the monotonic clock, or what `moment` says of
     ///   that; nil if it is not known: then the last of its programs counts that had code there.
     package func frames(
         user address: UInt64, process: Int32, isReturnAddress: Bool, at time: UInt64? = nil
@@ -104,13 +124,14 @@ package final class Symbolizer {
             return [Frame(kind: .user, moduleOffset: address, address: address)]
         }
         let key = Self.key(address, isReturnAddress)
-        if let known = image.cache[key] {
+        let former = time.flatMap { image.formerMoment(at: $0) }
+        if let known = image.cached(key, at: former) {
             if known[0].function == nil { counts.misses += 1 }
             return known
         }
-        let (found, owner, isLasting) = find(query, in: image, process: process)
+        let (found, owner, isLasting) = find(query, in: image, at: former, process: process)
         if found[0].function == nil { counts.misses += 1 }
-        if isLasting { remember(found, key, in: owner) }
+        if isLasting { remember(found, key, at: former, in: owner) }
         enforceLimit()
         return found
     }
@@ -121,9 +142,12 @@ package final class Symbolizer {
         address << 1 | (isReturnAddress ? 1 : 0)
     }
 
-    func remember(_ frames: [Frame], _ key: UInt64, in image: ProcessImage) {
+    /// - Parameter former: a moment that is over in the process; nil for now.
+    func remember(_ frames: [Frame], _ key: UInt64, at former: UInt64?, in image: ProcessImage) {
         if cachedFrames >= 1 << 18 { dropCaches() }
-        if image.cache.updateValue(frames, forKey: key) == nil { cachedFrames += 1 }
+        cachedFrames -= image.cachedFrames
+        image.cache(frames, key, at: former)
+        cachedFrames += image.cachedFrames
     }
 
     /// The frame of an address of the kernel.
@@ -171,16 +195,19 @@ package final class Symbolizer {
             if now == nil || now == known.startTime { return known }
         }
         // A new one, or another that was given the ID of one that ended.
-        let made = ProcessImage(since: known.map { $0.since + 1 } ?? 0)
-        made.adopt(ProcessStatus(process: process, root: root))
+        let status = ProcessStatus(process: process, root: root)
+        let made = ProcessImage(since: known.map { max($0.since + 1, status.began ?? 0) } ?? 0)
+        made.adopt(status)
+        if known != nil { renewMeaning(of: made) }
         table.begin(made, for: process)
         return made
     }
 
     /// Forgets frames that were found, because what is mapped changes.
     func forgetFrames(of image: ProcessImage) {
-        cachedFrames -= image.cache.count
-        image.cache = [:]
+        cachedFrames -= image.cachedFrames
+        image.forgetFrames()
+        cachedFrames += image.cachedFrames
     }
 
     private func region(of mapping: Mapping, at place: ModuleRegistry.Place) -> ProcessImage.Region {
@@ -210,8 +237,9 @@ package final class Symbolizer {
 struct ModuleQuery {
     let wanted: UserAddress
     let image: ProcessImage
-    /// Of its frames in the image's cache.
+    /// Of its frames in the image's cache, and the moment, if that is over.
     let key: UInt64
+    let former: UInt64?
     fileprivate let query: Query
     fileprivate let module: Module
     /// As the file counts.
@@ -227,13 +255,17 @@ private struct Query {
 
 extension Symbolizer {
     /// The frames, the image that they are in, and whether they are the same the next time.
-    private func find(_ query: Query, in known: ProcessImage, process: Int32) -> (
+    ///
+    /// - Parameter former: a moment that is over in the process; nil for now.
+    private func find(_ query: Query, in known: ProcessImage, at former: UInt64?, process: Int32) -> (
         frames: [Frame], image: ProcessImage, isLasting: Bool
     ) {
         var image = known
-        var region = image.region(at: query.lookup)
+        var region = image.region(at: query.lookup, time: former)
         // The caller need not know every library that is loaded; but an address may also be nonsense each time.
-        if region == nil, !image.isOver, monotonicNanoseconds() - image.observedAt > 100_000_000 {
+        if region == nil, former == nil, !image.isOver,
+            monotonicNanoseconds() - image.observedAt > 100_000_000
+        {
             observe(process: process)
             image = table.current(process) ?? image
             region = image.region(at: query.lookup)
@@ -268,12 +300,16 @@ extension Symbolizer {
         let address = wanted.address
         let query = Query(address: address, lookup: wanted.isReturnAddress ? address &- 1 : address)
         let key = Self.key(address, wanted.isReturnAddress)
-        guard let image = table.image(of: wanted.process, at: wanted.time, with: query.lookup),
-            image.cache[key] == nil, let region = image.region(at: query.lookup),
+        guard let image = table.image(of: wanted.process, at: wanted.time, with: query.lookup) else {
+            return nil
+        }
+        let former = wanted.time.flatMap { image.formerMoment(at: $0) }
+        guard image.cached(key, at: former) == nil,
+            let region = image.region(at: query.lookup, time: former),
             case .module(let module) = region.content
         else { return nil }
         return ModuleQuery(
-            wanted: wanted, image: image, key: key, query: query, module: module,
+            wanted: wanted, image: image, key: key, former: former, query: query, module: module,
             place: Self.place(of: query, in: module, region), name: region.name)
     }
 
@@ -352,7 +388,7 @@ extension Symbolizer {
     }
 
     private func dropCaches() {
-        for image in table.all { image.cache = [:] }
+        for image in table.all { image.dropCaches() }
         cachedFrames = 0
     }
 

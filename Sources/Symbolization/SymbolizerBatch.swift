@@ -30,13 +30,15 @@ extension Symbolizer {
         var seen: Set<FrameKey> = []
         for one in wanted {
             guard let question = question(one),
-                seen.insert(FrameKey(image: ObjectIdentifier(question.image), key: question.key)).inserted
+                seen.insert(FrameKey(question)).inserted
             else { continue }
             questions.append(question)
         }
         guard !questions.isEmpty else { return [] }
         let found = names(of: questions)
-        for (question, frames) in zip(questions, found) { remember(frames, question.key, in: question.image) }
+        for (question, frames) in zip(questions, found) {
+            remember(frames, question.key, at: question.former, in: question.image)
+        }
         return zip(questions, found).compactMap { question, frames in
             guard question.wanted.isReturnAddress, frames[0].function == nil else { return nil }
             return UserAddress(
@@ -48,5 +50,12 @@ extension Symbolizer {
     private struct FrameKey: Hashable {
         let image: ObjectIdentifier
         let key: UInt64
+        let former: UInt64?
+
+        init(_ question: ModuleQuery) {
+            image = ObjectIdentifier(question.image)
+            key = question.key
+            former = question.former
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import CSymbolization
 internal import Glibc
+internal import Processes
 
 /// An executable mapping that was just made, as the kernel tells of it.
 package struct CodeMapping: Equatable, Sendable {
@@ -40,7 +41,7 @@ package struct CodeMapping: Equatable, Sendable {
 /// event than its fork is observed then.
 extension Symbolizer {
     /// A process has mapped code. It takes the place of what was mapped there.
-    package func map(process: Int32, _ code: CodeMapping) {
+    package func map(process: Int32, _ code: CodeMapping, at time: UInt64 = monotonicNanoseconds()) {
         guard let mapping = Mapping(code) else { return }
         if table.current(process) == nil {
             observe(process: process)
@@ -48,10 +49,12 @@ extension Symbolizer {
             if table.current(process) != nil { return }
             table.begin(ProcessImage(since: 0), for: process)
         }
-        guard let image = table.current(process), !image.has(mapping) else { return }
+        guard let image = table.current(process) else { return }
+        if isCopy(mapping, in: image, process: process) { return }
+        if image.has(mapping) { return image.date(mapping, at: time) }
         let region = region(of: mapping, generation: code.generation, process: process)
         forgetFrames(of: image)
-        image.add(region)
+        if image.add(region, at: time) { renewMeaning(of: image) }
         codeChanged?(process)
         if case .other = region.content, image.perfMap == nil { openPerfMap(of: process, image) }
     }
@@ -59,6 +62,7 @@ extension Symbolizer {
     /// A process has started another, which has the same mapped.
     package func fork(parent: Int32, child: Int32, at time: UInt64) {
         if parent > 0, table.current(parent) == nil { observe(process: parent) }
+        withoutFirstThread.remove(child)
         let image = ProcessImage(since: time)
         if let parent = table.current(parent) { image.inherit(from: parent) }
         table.begin(image, for: child)
@@ -70,22 +74,43 @@ extension Symbolizer {
     package func execute(process: Int32, at time: UInt64) {
         let image = ProcessImage(since: time)
         image.isWanted = table.current(process)?.isWanted ?? false
+        renewMeaning(of: image)
         table.begin(image, for: process)
         codeChanged?(process)
         closeUnused()
     }
 
-    /// A process has ended. What is known of it is kept for naming, but not forever unless `keep` was called.
+    /// A process's first thread has ended, and with it the process, unless others live on. What is known of it is kept
+    /// for naming, but not forever unless `keep` was called.
     package func exit(process: Int32) {
+        if table.current(process) != nil, ProcFS(root: root).hasOtherThreads(process) {
+            withoutFirstThread.insert(process)
+            return
+        }
+        withoutFirstThread.remove(process)
         table.retire(process)
         codeChanged?(process)
     }
 
-    /// Which of the programs that it has run one after the other a process ran at a time: the time it began it, to
-    /// be given to `frames`. 0 if that is not known. Keeps it, as `keep` does.
-    package func program(of process: Int32, at time: UInt64) -> UInt64 {
+    /// Other threads of a process than its first have ended.
+    package func exitThread(of process: Int32) {
+        if withoutFirstThread.contains(process) { exit(process: process) }
+    }
+
+    /// Since when a process's addresses have stood for what they stood for at a time, to be given to `frames`: since
+    /// it began its program, or other code took the place of some of that. 0 if that is not known. Keeps what is known
+    /// of it, as `keep` does.
+    package func moment(of process: Int32, at time: UInt64) -> UInt64 {
         table.keep(process, until: time)
-        return table.image(of: process, at: time)?.since ?? 0
+        return table.image(of: process, at: time)?.moment(at: time) ?? 0
+    }
+
+    /// Tells what a process's addresses stand for from what they stood for before; 0 until there was a change.
+    package func meaning(of process: Int32) -> UInt32 { table.current(process)?.meaning ?? 0 }
+
+    func renewMeaning(of image: ProcessImage) {
+        lastMeaning &+= 1
+        image.meaning = lastMeaning
     }
 
     /// Keeps what is known of a process for naming after its end.
@@ -109,12 +134,12 @@ extension Symbolizer {
         var content = ProcessImage.Content.other
         if mapping.inode != 0 {
             let module = registry.module(
-                of: mapping, generation: generation, process: "\(root)/\(process)")
+                of: mapping, generation: generation, process: directory(of: process))
             if let module { content = .module(module) }
         } else if name == "[vdso]" {
             // That of a 32-bit process may be as long as ours.
             let isOurs = mapping.start >> 32 != 0 && ownVDSO?.length == mapping.end - mapping.start
-            if let module = isOurs ? ownVDSO?.module : vdso(mapping, "\(root)/\(process)") {
+            if let module = isOurs ? ownVDSO?.module : vdso(mapping, directory(of: process)) {
                 content = .module(module)
             }
         }
@@ -125,7 +150,7 @@ extension Symbolizer {
         let status = ProcessStatus(process: process, root: root)
         guard status.startTime != nil else { return }
         image.adopt(status)
-        let handle = apus_open_root("\(root)/\(process)/root")
+        let handle = apus_open_root(directory(of: process) + "/root")
         guard handle >= 0 else { return }
         defer { close(handle) }
         if image.openPerfMap(root: handle) { counts.filesOpened += 1 }

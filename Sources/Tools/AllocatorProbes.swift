@@ -2,6 +2,7 @@
 internal import CBPFPrograms
 internal import Glibc
 internal import Probing
+internal import Processes
 internal import Reporting
 internal import Symbolization
 internal import Tracing
@@ -31,8 +32,11 @@ final class AllocatorProbes {
         /// An entry program for each kind of function.
         case plain
 
-        static var best: Way {
-            if Feature.userProbeSessions.isThere { return .session }
+        static func best(for process: Int32?) -> Way {
+            // The kernel finds a process's memory by its first thread, which has none when it has ended
+            // (kernel/trace/bpf_trace.c, uprobe_multi_link_filter); other kinds of links are content with any thread.
+            let isWhole = process.map { ProcFS().livingThread(of: $0) == $0 } ?? true
+            if isWhole, Feature.userProbeSessions.isThere { return .session }
             return Feature.userProbeCookies.isThere ? .cookies : .plain
         }
     }
@@ -46,6 +50,9 @@ final class AllocatorProbes {
         var links: Links
         init(_ links: consuming Links) { self.links = links }
     }
+
+    /// The thread by which the kernel finds the process's memory.
+    private var thread: Int32 { ProcFS().livingThread(of: process) }
 
     init(
         _ object: LoadedObject, process: Int32, finder: AllocatorFinder, way: Way, session: Session
@@ -148,7 +155,7 @@ final class AllocatorProbes {
                 Box(
                     try object.attach(
                         "user_return", at: .return, toFile: found.file.descriptor,
-                        returning.map { UserProbePoint(offset: $0.offset) }, process: process)))
+                        returning.map { UserProbePoint(offset: $0.offset) }, process: thread)))
             for point in leaves { try attach(point, CALL_LEAVE.rawValue, found, adding: file) }
             for function in functions {
                 let point = UserProbePoint(
@@ -171,7 +178,7 @@ final class AllocatorProbes {
     ) throws(BPFError) {
         let program = way == .cookies ? "user_entry" : Self.entryPrograms[Int(call)]
         file.links.append(
-            Box(try object.attach(program, toFile: found.file.descriptor, [point], process: process)))
+            Box(try object.attach(program, toFile: found.file.descriptor, [point], process: thread)))
     }
 
     private func cookie(_ function: AllocatorFunction, nests: Bool) -> UInt64 {

@@ -56,17 +56,15 @@ struct LaunchStops {
         apus_next_stop(process, first ? 1 : 0, &instruction)
     }
 
-    /// The code that is not the program's own, right after exec; all of it if the loader itself was executed, with the
-    /// program as its argument.
+    /// The code that is not the program's own, right after exec, or the program's, if it is a loader that is to load
+    /// another one.
     private func loader() -> Range<UInt64>? {
-        var program = stat()
-        guard stat("/proc/\(process)/exe", &program) == 0,
+        guard let program = OpenFile(path: "/proc/\(process)/exe"),
             let bytes = readFile("/proc/\(process)/maps", limit: 1 << 24)
         else { return nil }
         let files = Mapping.executable(in: bytes).filter { $0.inode != 0 }
-        let other = files.first { $0.inode != UInt64(program.st_ino) }
-        // As the loaders of glibc and musl are called; the one of musl is its libc.
-        let own = files.first { $0.cleanPath.split(separator: "/").last?.hasPrefix("ld-") == true }
-        return (other ?? own).map { $0.start..<$0.end }
+        let other = files.first { $0.inode != program.identity.inode }
+        let mapping = other ?? (ELFFile(.file(program))?.isLoader == true ? files.first : nil)
+        return mapping.map { $0.start..<$0.end }
     }
 }

@@ -180,43 +180,54 @@ final class MemleakReport {
     func nameStacks(_ object: LoadedObject, _ wanted: [UInt64]) {
         let store = StackStore(object)
         // Not for longer: an address may stand for something else when the process has mapped another file there.
-        var known: [UInt64: NamedStacks.Part] = [:]
+        var known: [UInt64: [UInt64: NamedStacks.Part]] = [:]
         let unnamed = wanted.filter { !stacks.has($0) }
         for start in stride(from: 0, to: unnamed.count, by: 1 << 12) {
             let stored = unnamed[start..<min(start + 1 << 12, unnamed.count)].map { ($0, store[$0]) }
-            prepare(stored.map(\.1.addresses), known)
-            for (stack, (addresses, end)) in stored where !addresses.isEmpty {
-                name(stack, addresses, end, &known)
+            // By moments, for the same reason; nearly always there is one.
+            let groups = Dictionary(grouping: stored) { _, stack in
+                process.flatMap { names.moment(of: $0, at: stack.time) }
+            }
+            for (moment, group) in groups {
+                var parts = known.removeValue(forKey: moment ?? 0) ?? [:]
+                prepare(group.map(\.1.addresses), at: moment, parts)
+                for (stack, (addresses, end, _)) in group where !addresses.isEmpty {
+                    name(stack, addresses, end, at: moment, &parts)
+                }
+                known[moment ?? 0] = parts
             }
         }
     }
 
     private func name(
-        _ stack: UInt64, _ addresses: [UInt64], _ end: StackEnd, _ known: inout [UInt64: NamedStacks.Part]
+        _ stack: UInt64, _ addresses: [UInt64], _ end: StackEnd, at moment: UInt64?,
+        _ known: inout [UInt64: NamedStacks.Part]
     ) {
         ends[stack] = end
-        var parts = parts(addresses, &known)
+        var parts = parts(addresses, at: moment, &known)
         if let marker = end.marker { parts.append(stacks.add(part: [Frame(marker: marker)])) }
         stacks.add(stack, parts)
     }
 
     /// Asks for the names of many addresses at once.
-    private func prepare(_ stacks: [[UInt64]], _ known: [UInt64: NamedStacks.Part]) {
+    private func prepare(_ stacks: [[UInt64]], at moment: UInt64?, _ known: [UInt64: NamedStacks.Part]) {
         guard let process else { return }
         let addresses = Set(stacks.joined()).filter { known[$0] == nil }
         names.symbolizer.prepare(
-            addresses.map { UserAddress($0, process: process, isReturnAddress: true, at: nil) })
+            addresses.map { UserAddress($0, process: process, isReturnAddress: true, at: moment) })
     }
 
-    private func parts(_ addresses: [UInt64], _ known: inout [UInt64: NamedStacks.Part]) -> [NamedStacks.Part]
-    {
+    private func parts(
+        _ addresses: [UInt64], at moment: UInt64?, _ known: inout [UInt64: NamedStacks.Part]
+    ) -> [NamedStacks.Part] {
         guard let process else { return [stacks.add(part: names.frames(kernel: addresses))] }
         // Taken when the allocator returned: the innermost one is a return address as well.
         return StackNames.withoutEnd(addresses[...]).map { address in
             if let part = known[address] { return part }
             let part = stacks.add(
                 part: names.shown(
-                    names.symbolizer.frames(user: address, process: process, isReturnAddress: true)))
+                    names.symbolizer.frames(
+                        user: address, process: process, isReturnAddress: true, at: moment)))
             known[address] = part
             return part
         }

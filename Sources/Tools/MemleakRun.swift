@@ -12,7 +12,7 @@ final class MemleakRun {
     private let options: Memleak
     private let session: Session
     private let process: Int32?
-    private let way = AllocatorProbes.Way.best
+    private let way: AllocatorProbes.Way
     private let report: MemleakReport
     private let finder: AllocatorFinder?
     private var probes: AllocatorProbes?
@@ -35,6 +35,7 @@ final class MemleakRun {
         self.options = options
         self.session = session
         process = session.launchedProcess ?? options.process?.ids.first
+        way = .best(for: process)
         report = MemleakReport(options, process: process)
         finder = process.map { process in
             AllocatorFinder(
@@ -276,11 +277,7 @@ final class MemleakRun {
 
     /// Whether the process that was traced is no more, or only waits to be reaped.
     private var processHasEnded: Bool {
-        guard let process else { return false }
-        guard let stat = readFile("/proc/\(process)/stat"), let end = stat.lastIndex(of: UInt8(ascii: ")")),
-            end + 2 < stat.endIndex
-        else { return true }
-        return stat[end + 2] == UInt8(ascii: "Z") || stat[end + 2] == UInt8(ascii: "X")
+        process.map { ProcFS().hasEnded($0) } ?? false
     }
 
     private func write(_ loaded: LoadedObject, isLast: Bool) throws {

@@ -106,8 +106,9 @@ final class OffCPUTrace {
         totals.forEach { key, total in
             // Where we have stopped it ourselves, to see its libraries.
             if let launched, key.process == UInt32(launched), key.state & Self.traced != 0 { return }
-            report.add(
-                entry(key, report, labels), values(total.pointee.total_ns, total.pointee.count))
+            let entry = entry(
+                key, report, labels, at: total.pointee.first_ns, until: total.pointee.first_until_ns)
+            report.add(entry, values(total.pointee.total_ns, total.pointee.count))
         }
         let nanoseconds = apus_kernel_time()
         let blocked: HashMap<UInt32, blocked_task> = object.map("blocked")
@@ -118,11 +119,17 @@ final class OffCPUTrace {
             }
             var labels = labels
             labels[Self.still] = "blocked"
-            report.add(entry(task.pointee.key, report, labels), values(nanoseconds - since, 1))
+            let entry = entry(task.pointee.key, report, labels, at: since, until: nanoseconds)
+            report.add(entry, values(nanoseconds - since, 1))
         }
     }
 
-    private func entry(_ key: block_key, _ report: StackReport, _ more: [String: String]) -> StackReport.Key {
+    /// - Parameters:
+    ///   - since: when the first block began, in nanoseconds of the monotonic clock.
+    ///   - until: when it ended.
+    private func entry(
+        _ key: block_key, _ report: StackReport, _ more: [String: String], at since: UInt64, until: UInt64
+    ) -> StackReport.Key {
         let kernel = addresses(key.kernel_stack)
         let user = stacks[key.user_stack]
         let found = before?.stack(key.before) ?? []
@@ -133,14 +140,15 @@ final class OffCPUTrace {
         let reported = StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
-            user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end, labels: labels,
-            waker: waker(key, report))
+            user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end,
+            moment: report.names.moment(of: Int32(bitPattern: key.process), at: since),
+            started: StackReport.start(of: key.program), labels: labels, waker: waker(key, report, at: until))
         if !found.isEmpty { report.notes[reported] = found }
         return reported
     }
 
     /// Who ended the wait. An interrupt hits a task that has nothing to do with it, which is left out.
-    private func waker(_ key: block_key, _ report: StackReport) -> StackReport.Waker? {
+    private func waker(_ key: block_key, _ report: StackReport, at time: UInt64) -> StackReport.Waker? {
         let comm = withUnsafeBytes(of: key.waker_comm, WaitEvent.name)
         guard !comm.isEmpty else { return nil }
         let kernel = addresses(key.waker_kernel_stack)
@@ -153,7 +161,8 @@ final class OffCPUTrace {
         let user = stacks[key.waker_user_stack]
         return StackReport.Waker(
             process: Int32(bitPattern: key.waker_process), thread: Int32(bitPattern: key.waker_thread),
-            comm: comm, kernel: kernel, user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end)
+            comm: comm, kernel: kernel, user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end,
+            moment: report.names.moment(of: Int32(bitPattern: key.waker_process), at: time))
     }
 
     /// Whether the kernel was entered there by an interrupt: on x86 (asm/idtentry.h) or arm64 (entry.S).

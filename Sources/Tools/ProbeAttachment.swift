@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 internal import Probing
+internal import Processes
 internal import Reporting
 internal import Symbolization
 internal import Tracing
@@ -172,6 +173,8 @@ extension ProbeTargets {
         _ programs: ProbePrograms, _ object: LoadedObject, _ points: ArraySlice<UserProbePoint>,
         _ file: Int32, _ links: inout Links
     ) throws -> Int {
+        // The kernel finds a process by its first thread. When that has ended, the programs choose.
+        let process = process.flatMap { ProcFS().livingThread(of: $0) == $0 ? $0 : nil }
         do {
             if Feature.userProbesInOne.isThere {
                 try object.attach(

@@ -148,7 +148,7 @@ package struct ProfileCommand: TracingCommand {
                 guard let sample = StackSample(record, byThread: offCPU) else { return }
                 counted.add(sample)
                 var key = sample.key
-                key.program = report.names.observe(
+                key.moment = report.names.observe(
                     sample.process, at: sample.head.time_ns, running: key.user.first,
                     isCut: key.userEnd.isForWantOfMappings)
                 report.add(key, values)
@@ -237,6 +237,7 @@ struct StackSample {
             thread: Int32(bitPattern: byThread ? head.thread : head.process),
             comm: withUnsafeBytes(of: head.comm, WaitEvent.name), kernel: Array(addresses[..<kernel]),
             user: StackNames.withoutEnd(addresses[kernel...]), userEnd: StackEnd(head.user_end),
+            started: StackReport.start(of: head.program),
             labels: byThread ? StackReport.State.onCPU.labels : [:])
     }
 }

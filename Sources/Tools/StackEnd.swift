@@ -70,19 +70,22 @@ struct StackStore {
         "\(what) are under no stack: too many different ones; use a larger --stack-storage-size"
     }
 
-    /// The addresses of a stack, leaf first; none if it was not stored.
-    subscript(hash: UInt64) -> (addresses: [UInt64], end: StackEnd) {
-        guard hash != 0, let bytes = stacks.bytes(hash) else { return ([], .unknown) }
+    /// The addresses of a stack, leaf first, and when it was stored, in nanoseconds of the monotonic clock; none if it
+    /// was not.
+    subscript(hash: UInt64) -> (addresses: [UInt64], end: StackEnd, time: UInt64) {
+        guard hash != 0, let bytes = stacks.bytes(hash) else { return ([], .unknown, 0) }
         return bytes.withUnsafeBytes { bytes in
             let head = MemoryLayout<stack_trace>.offset(of: \.addresses) ?? 0
-            guard bytes.count >= head else { return ([], .unknown) }
+            guard bytes.count >= head else { return ([], .unknown, 0) }
             let frames = bytes.loadUnaligned(fromByteOffset: MemoryLayout<UInt64>.size, as: UInt32.self)
             let end = bytes[MemoryLayout<stack_trace>.offset(of: \.end) ?? 0]
             let room = (bytes.count - head) / MemoryLayout<UInt64>.size
             let addresses = (0..<min(Int(frames), room)).map {
                 bytes.loadUnaligned(fromByteOffset: head + $0 * 8, as: UInt64.self)
             }
-            return (addresses, StackEnd(end))
+            let time = bytes.loadUnaligned(
+                fromByteOffset: MemoryLayout<stack_trace>.offset(of: \.first_ns) ?? 0, as: UInt64.self)
+            return (addresses, StackEnd(end), time)
         }
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
 internal import Reporting
 
 extension StackReport {
@@ -11,8 +12,11 @@ extension StackReport {
         let kernel: [UInt64]
         let user: [UInt64]
         var userEnd = StackEnd.unknown
-        /// Which of the process's programs it was, as the symbolizer has it; nil if that is not known.
-        var program: UInt64?
+        /// Since when the process's addresses have stood for what they stood for then, as the symbolizer has it; nil
+        /// if that is not known.
+        var moment: UInt64?
+        /// Tells the process from others that had its number: when it was started. 0 if that is not known.
+        var started: UInt64 = 0
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
         var waker: Waker?
@@ -27,7 +31,12 @@ extension StackReport {
         let kernel: [UInt64]
         let user: [UInt64]
         var userEnd = StackEnd.unknown
+        /// As of the stack.
+        var moment: UInt64?
     }
+
+    /// When a process was started, from what a program of the kernel says (PROGRAM_EXECUTION_BITS).
+    static func start(of program: UInt64) -> UInt64 { program >> UInt64(PROGRAM_EXECUTION_BITS) }
 
     /// Where a thread was, in profiles of all of its time.
     enum State: String {

@@ -56,7 +56,7 @@ final class StackNames {
     /// The same for a process that has just been seen to run at an address: looks at it if it is new, if the
     /// address is (it may have executed another program, or loaded a library), or if its stack was cut for want of
     /// that, and once a second.
-    /// - Returns: For `Key.program`.
+    /// - Returns: For `Key.moment`.
     func observe(
         _ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false
     ) -> UInt64? {
@@ -66,16 +66,21 @@ final class StackNames {
             return nil
         }
         watch.catchUp(with: nanoseconds)
-        let program = symbolizer.program(of: process, at: nanoseconds)
-        if lastLook[process] == nil, !isCut, program != 0, let address,
+        let moment = symbolizer.moment(of: process, at: nanoseconds)
+        if lastLook[process] == nil, !isCut, moment != 0, let address,
             symbolizer.knows(address, in: process, at: nanoseconds)
         {
             // All that a look would show is known: the next one is for code that it makes at run time.
             lastLook[process] = nanoseconds
-            return program
+            return moment
         }
         look(process, at: nanoseconds, running: address, isCut: isCut)
-        return symbolizer.program(of: process, at: nanoseconds)
+        return symbolizer.moment(of: process, at: nanoseconds)
+    }
+
+    /// For `Key.moment`, of what happened at a time, in nanoseconds of the monotonic clock.
+    func moment(of process: Int32, at nanoseconds: UInt64) -> UInt64? {
+        watch == nil ? nil : symbolizer.moment(of: process, at: nanoseconds)
     }
 
     private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool) {

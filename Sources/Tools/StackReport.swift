@@ -60,7 +60,7 @@ final class StackReport {
     func frames(_ key: Key) -> [Frame] {
         if let known = lines[key] { return known }
         let frames = frames(
-            kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, program: key.program)
+            kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, moment: key.moment)
         lines[key] = frames
         return frames
     }
@@ -68,24 +68,25 @@ final class StackReport {
     func frames(_ waker: Waker) -> [Frame] {
         if let known = wakerLines[waker] { return known }
         let frames = frames(
-            kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process, program: nil)
+            kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process,
+            moment: waker.moment)
         wakerLines[waker] = frames
         return frames
     }
 
     /// Frames of a stack, leaf first, the kernel's before the user's.
     private func frames(
-        kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, program: UInt64?
+        kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, moment: UInt64?
     ) -> [Frame] {
         var frames = names.frames(kernel: kernel)
-        names.symbolizer.prepare(Self.addresses(user, process: process, program: program))
+        names.symbolizer.prepare(Self.addresses(user, process: process, moment: moment))
         for (index, address) in user.enumerated() {
             var found = names.symbolizer.frames(
-                user: address, process: process, isReturnAddress: index > 0, at: program)
+                user: address, process: process, isReturnAddress: index > 0, at: moment)
             if index > 0, found[0].function == nil {
                 // A signal's handler returns to the beginning of a function, which has called nothing.
                 let exact = names.symbolizer.frames(
-                    user: address, process: process, isReturnAddress: false, at: program)
+                    user: address, process: process, isReturnAddress: false, at: moment)
                 if exact[0].function != nil, exact[0].functionOffset == 0 { found = exact }
             }
             frames += names.shown(found)
@@ -95,9 +96,9 @@ final class StackReport {
     }
 
     /// All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
-    private static func addresses(_ user: [UInt64], process: Int32, program: UInt64?) -> [UserAddress] {
+    private static func addresses(_ user: [UInt64], process: Int32, moment: UInt64?) -> [UserAddress] {
         user.enumerated().map { index, address in
-            UserAddress(address, process: process, isReturnAddress: index > 0, at: program)
+            UserAddress(address, process: process, isReturnAddress: index > 0, at: moment)
         }
     }
 
@@ -113,7 +114,7 @@ final class StackReport {
         }
         for key in entries.keys where lines[key] == nil {
             waiting.append(key)
-            addresses += Self.addresses(key.user, process: key.process, program: key.program)
+            addresses += Self.addresses(key.user, process: key.process, moment: key.moment)
             // Fewer than the symbolizer remembers.
             if addresses.count >= 1 << 15 { name() }
         }
@@ -128,6 +129,7 @@ final class StackReport {
     /// What a reader can tell frames apart by: samples that hit one function in different places are one stack.
     private struct Look: Hashable {
         let process: Int32
+        let started: UInt64
         let thread: Int32
         let comm: String
         let labels: [String: String]
@@ -145,8 +147,9 @@ final class StackReport {
                 "\(frame.function ?? "") \(frame.module ?? "") \(frame.file ?? ""):\(frame.line ?? 0) \(place)"
         }
         return Look(
-            process: key.process, thread: key.thread, comm: key.comm, labels: key.labels, waker: waker,
-            frames: frames)
+            process: key.process, started: key.started, thread: key.thread, comm: key.comm,
+            labels: key.labels,
+            waker: waker, frames: frames)
     }
 
     /// Entries that look different, by value, the largest last as in BCC's tools.

@@ -53,15 +53,17 @@ final class StackUnwinder {
 
     /// Tells the programs of a process's code. Files that are new take time: about 10 ms for each MB of their
     /// .eh_frame.
-    func update(_ process: Int32, _ code: [CodeRegion]) {
+    ///
+    /// - Parameter meaning: of the process's addresses, as the symbolizer has it.
+    func update(_ process: Int32, _ code: [CodeRegion], meaning: UInt32) {
         let list = code.map(mapping)
         let old = known[process]
-        if let old, mappings.holds(list, at: old) {
+        if let old, old.meaning == meaning, mappings.holds(list, at: old) {
             // The programs drop their entry when the process executes another program: it may be missing.
             try? processes.set(UInt32(process), to: old)
             return
         }
-        guard let place = mappings.place(list) else {
+        guard let place = mappings.place(list, meaning: meaning) else {
             counts.processesLeftOut += 1
             return
         }
@@ -228,7 +230,11 @@ final class UnwinderFeed {
         for process in changed {
             let code = symbolizer.code(of: process)
             for unwinder in unwinders {
-                if let code { unwinder.update(process, code) } else { unwinder.remove(process) }
+                if let code {
+                    unwinder.update(process, code, meaning: symbolizer.meaning(of: process))
+                } else {
+                    unwinder.remove(process)
+                }
             }
         }
         changed = []
@@ -237,7 +243,7 @@ final class UnwinderFeed {
 
 /// The lists of mappings of all processes.
 ///
-/// Processes with the same mappings share a list, as after a fork. A list is never changed in place: a program may be
+/// Processes with the same mappings, to which addresses mean the same, share a list, as after a fork. A list is never changed in place: a program may be
 /// searching it. A new one is written elsewhere, and the room of the old one is used again when nobody can be searching
 /// it any more: a walk takes microseconds, but a child that was just forked has its parent's list without our knowing.
 private final class MappingStore {
@@ -272,9 +278,9 @@ private final class MappingStore {
     }
 
     /// Writes a list, unless it is there already; nil if there is no room. To be given back by `retire`.
-    func place(_ list: [unwind_mapping]) -> unwind_process? {
-        let hash = Self.hash(list)
-        if let known = lists[hash], holds(list, at: known.place) {
+    func place(_ list: [unwind_mapping], meaning: UInt32) -> unwind_process? {
+        let hash = Self.hash(list, meaning)
+        if let known = lists[hash], known.place.meaning == meaning, holds(list, at: known.place) {
             lists[hash]?.users += 1
             return known.place
         }
@@ -290,7 +296,8 @@ private final class MappingStore {
         }
         mappings.fill(Int(first)..<Int(first) + list.count) { list[$0] }
         serial += 1
-        let place = unwind_process(first: first, count: UInt32(list.count), serial: serial)
+        let place = unwind_process(
+            first: first, count: UInt32(list.count), serial: serial, meaning: meaning)
         // Of two lists with one hash, only the first is shared.
         if lists[hash] == nil {
             lists[hash] = List(place: place, users: 1)
@@ -318,8 +325,9 @@ private final class MappingStore {
         resting.removeFirst(over.count)
     }
 
-    private static func hash(_ list: [unwind_mapping]) -> Int {
+    private static func hash(_ list: [unwind_mapping], _ meaning: UInt32) -> Int {
         var hasher = Hasher()
+        hasher.combine(meaning)
         for mapping in list {
             hasher.combine(mapping.start)
             hasher.combine(mapping.end)

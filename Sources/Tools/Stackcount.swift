@@ -174,9 +174,9 @@ private final class StackCounts {
 
     private func read(_ wanted: (_ key: [UInt8], _ count: UInt64) -> UInt64) {
         let stacks = StackStore(object)
-        let counted: HashMap<counted_stack, UInt64> = object.map("counted")
+        let counted: HashMap<counted_stack, stack_count> = object.map("counted")
         counted.forEach { key, count in
-            let calls = wanted(withUnsafeBytes(of: key) { [UInt8]($0) }, count.pointee)
+            let calls = wanted(withUnsafeBytes(of: key) { [UInt8]($0) }, count.pointee.count)
             guard calls > 0 else { return }
             let user = stacks[key.user_stack]
             let comm = withUnsafeBytes(of: key.comm, WaitEvent.name)
@@ -184,7 +184,10 @@ private final class StackCounts {
                 StackReport.Key(
                     process: Int32(bitPattern: key.process), thread: 0, comm: comm.isEmpty ? "all" : comm,
                     kernel: stacks[key.kernel_stack].addresses,
-                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end),
+                    user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end,
+                    moment: report.names.moment(
+                        of: Int32(bitPattern: key.process), at: count.pointee.first_ns),
+                    started: StackReport.start(of: key.program)),
                 [calls])
         }
     }

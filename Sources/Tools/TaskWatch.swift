@@ -37,18 +37,22 @@ final class TaskWatch {
     }
 
     private func read() {
+        // Of all that end together, the last tells whether the process has ended.
+        var withFewerThreads: Set<Int32> = []
         events.drain { event, time in
             func matters(_ process: Int32) -> Bool { only?.contains(process) ?? true }
             switch event {
             case .mapped(let code) where matters(code.process):
-                symbolizer.map(process: code.process, CodeMapping(code))
+                symbolizer.map(process: code.process, CodeMapping(code), at: time)
             case .forked(let parent, let child) where matters(child):
                 symbolizer.fork(parent: parent, child: child, at: time)
             case .executed(let process) where matters(process): symbolizer.execute(process: process, at: time)
             case .exited(let process) where matters(process): symbolizer.exit(process: process)
+            case .threadExited(let process) where matters(process): withFewerThreads.insert(process)
             default: break
             }
         }
+        for process in withFewerThreads { symbolizer.exitThread(of: process) }
         afterReading()
         guard events.lost > lostBefore, events.upTo >= nextRepair else { return }
         lostBefore = events.lost

@@ -14,6 +14,8 @@ package enum TaskEvent: Equatable, Sendable {
     case executed(process: Int32)
     /// The process's first thread has ended; others, if any, can live on.
     case exited(process: Int32)
+    /// Another thread of the process has ended.
+    case threadExited(process: Int32)
 }
 
 /// An executable mapping, as the kernel reports it when it is made.
@@ -108,7 +110,7 @@ enum TaskRecord: Equatable {
         let parent = bytes.unsafeLoadUnaligned(fromByteOffset: 12, as: Int32.self)
         let thread = bytes.unsafeLoadUnaligned(fromByteOffset: 16, as: Int32.self)
         if isFork { return parent == process ? nil : .forked(parent: max(0, parent), child: process) }
-        return thread == process ? .exited(process: process) : nil
+        return thread == process ? .exited(process: process) : .threadExited(process: process)
     }
 
     private static func mapping(_ bytes: RawSpan, _ process: Int32) -> TaskEvent? {

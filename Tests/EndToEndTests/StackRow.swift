@@ -23,6 +23,7 @@ struct Stack: Decodable {
     let tid: Int32
     let comm: String
     let samples: Int?
+    let calls: Int?
     let wallNs: Int64?
     let onCpuNs: Int64?
     let offCpuNs: Int64?

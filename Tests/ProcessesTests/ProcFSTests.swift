@@ -144,4 +144,23 @@ import Testing
         #expect(proc.cgroupPaths(of: 6).count == 1)
         #expect(proc.cgroupPaths(of: 6)[0].path.utf8.count < 1 << 17)
     }
+
+    private func thread(_ thread: Int32, of process: Int32, _ state: String) throws {
+        try host.write("proc/\(process)/task/\(thread)/stat", "\(thread) (a) Z (b) \(state) 1 1 0\n")
+    }
+
+    @Test func anotherThreadStandsForAProcessWhoseFirstHasEnded() throws {
+        try thread(7, of: 7, "S")
+        try thread(8, of: 7, "R")
+        #expect(proc.livingThread(of: 7) == 7 && !proc.hasEnded(7) && proc.hasOtherThreads(7))
+        try thread(9, of: 9, "Z")
+        try thread(10, of: 9, "X")
+        try thread(11, of: 9, "D")
+        #expect(proc.livingThread(of: 9) == 11 && !proc.hasEnded(9) && proc.hasOtherThreads(9))
+        // All have ended, or there is no such process.
+        try thread(12, of: 12, "Z")
+        try thread(13, of: 12, "Z")
+        #expect(proc.livingThread(of: 12) == 12 && proc.hasEnded(12) && !proc.hasOtherThreads(12))
+        #expect(proc.livingThread(of: 14) == 14 && proc.hasEnded(14) && !proc.hasOtherThreads(14))
+    }
 }

@@ -79,7 +79,7 @@ import Testing
             for _ in 0..<20 {
                 let found = entries.find(
                     random.below(2) == 0 ? UInt64(0x1000 + random.below(2048)) : random.next())
-                if let found { _ = bytes[found.name] }
+                if let found { #expect(found.name.upperBound <= UInt64(bytes.count)) }
             }
         }
     }

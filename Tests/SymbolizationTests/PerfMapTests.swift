@@ -11,7 +11,9 @@ import Testing
         let bytes = Array(text.utf8)
         let entries = PerfMapEntries(bytes, limit: limit)
         return addresses.map { address in
-            entries.find(address).map { String(decoding: bytes[$0.name], as: UTF8.self) } ?? ""
+            entries.find(address).map {
+                String(decoding: bytes[Int($0.name.lowerBound)..<Int($0.name.upperBound)], as: UTF8.self)
+            } ?? ""
         }
     }
 
@@ -53,9 +55,65 @@ import Testing
         #expect(names(text + "1000 10 good\n", 0x1000) == ["good"])
         #expect(names(text, 0x1000, .max) == ["", ""])
         #expect(names("11111111111111111 10 long\n", 0x1111_1111_1111_1111) == [""])
-        #expect(names("1000 10 a\n2000 10 b\n", 0x2000, limit: 1) == [""])
         let long = String(repeating: "x", count: 10_000)
         #expect(names("1000 10 \(long)\n", 0x1000)[0].count == 4096)
+    }
+
+    @Test func ofMoreLinesThanAreKeptThoseCountThatStillNameSomething() {
+        // Memory that is used again and again, and one function that stays.
+        var text = "90000 10 early\n"
+        for round in 0..<2000 { text += "\(String(0x1000 + round % 50 * 16, radix: 16)) 10 f\(round)\n" }
+        #expect(names(text, 0x1000, 0x1310, 0x90000, limit: 100) == ["f1950", "f1999", "early"])
+        // More of them that do than there is room for: the last.
+        text = (0..<2000).map { "\(String(0x1000 + $0 * 16, radix: 16)) 10 f\($0)\n" }.joined()
+        #expect(
+            names(text, 0x1000, 0x1000 + 1999 * 16, 0x1000 + 1960 * 16, limit: 100) == ["", "f1999", "f1960"])
+        #expect(names("1000 10 a\n2000 10 b\n", 0x2000, limit: 1) == ["b"])
+    }
+
+    /// The name at an address, by a map that is read while it is written.
+    private func name(_ map: PerfMap, _ address: UInt64) -> String { map.function(at: address)?.name ?? "" }
+
+    @Test func aMapThatGrowsIsReadOn() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.file("map")
+        let map = PerfMap(path: "/map") { _ in true }
+        let root = open(directory.path, O_RDONLY | O_DIRECTORY)
+        defer { close(root) }
+        func write(_ text: String, appending: Bool) throws {
+            let file = open(path, O_WRONLY | O_CREAT | (appending ? O_APPEND : O_TRUNC), 0o644)
+            defer { close(file) }
+            let bytes = Array(text.utf8)
+            #expect(Glibc.write(file, bytes, bytes.count) == bytes.count)
+        }
+        try write("1000 10 one\n2000 10 tw", appending: false)
+        #expect(map.open(root: root) == 1)
+        #expect(name(map, 0x1000) == "one" && name(map, 0x2000) == "tw")
+        // The rest of a line, and one more.
+        try write("o\n3000 10 three\n", appending: true)
+        #expect(name(map, 0x1000) == "one" && name(map, 0x2000) == "two" && name(map, 0x3000) == "three")
+        // Not the same file any more, though it is longer.
+        try write("1000 10 other one, with a long name\n4000 10 four\n5000 10 five\n", appending: false)
+        #expect(name(map, 0x1000).hasPrefix("other one") && name(map, 0x4000) == "four")
+        #expect(name(map, 0x2000).isEmpty && name(map, 0x3000).isEmpty)
+        try write("6000 10 six\n", appending: false)
+        #expect(name(map, 0x1000).isEmpty && name(map, 0x6000) == "six")
+    }
+
+    @Test func theEndOfAMapOfAnySizeCounts() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.file("map")
+        let file = open(path, O_WRONLY | O_CREAT, 0o644)
+        defer { close(file) }
+        // A hole: of a gigabyte, only the last quarter is looked at.
+        let last = Array("\n7000 10 first\n7000 10 last\n".utf8)
+        #expect(pwrite(file, last, last.count, 1 << 30) == last.count)
+        let map = PerfMap(path: "/map") { _ in true }
+        let root = open(directory.path, O_RDONLY | O_DIRECTORY)
+        defer { close(root) }
+        #expect(map.open(root: root) == 1)
+        #expect(name(map, 0x7000) == "last")
+        #expect(map.bytesHeld < 1 << 20)
     }
 
     /// A process of ours with a page of code that only a perf map names.

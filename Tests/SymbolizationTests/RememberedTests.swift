@@ -12,7 +12,7 @@ import Testing
 
     private func update(_ image: ProcessImage, _ text: String) -> Int {
         var made = 0
-        image.update(mappings(text)) { mapping in
+        _ = image.update(mappings(text), at: 1) { mapping in
             made += 1
             return ProcessImage.Region(mapping: mapping, content: .other, name: mapping.cleanPath)
         }
@@ -35,7 +35,7 @@ import Testing
         let names = stride(from: UInt64(0x1000), to: 0x9000, by: 0x800).map {
             image.region(at: $0)?.name ?? ""
         }
-        #expect(names == ["a", "a", "", "", "d", "", "", "", "", "", "e", "", "", "", "f", "f"])
+        #expect(names == ["a", "a", "", "", "d", "b", "", "", "c", "c", "e", "c", "", "", "f", "f"])
     }
 
     @Test func notAllThatEverWasIsKept() {

@@ -52,6 +52,7 @@ private let layouts: [String: Int] = [
     "thread_calls": MemoryLayout<thread_calls>.size,
     "stackcount_config": MemoryLayout<stackcount_config>.size,
     "counted_stack": MemoryLayout<counted_stack>.size,
+    "stack_count": MemoryLayout<stack_count>.size,
     "stack_total": MemoryLayout<stack_total>.size,
     "allocator_thread": MemoryLayout<allocator_thread>.size,
 ]

@@ -77,7 +77,7 @@ private func read(_ ring: [UInt8], from tail: UInt64, to head: UInt64) -> [TaskR
         #expect(parsed(Made.life(7, [20, 10, 20, 10])) == .event(.forked(parent: 10, child: 20), time: 7))
         #expect(parsed(Made.life(7, [10, 10, 21, 10])) == nil)
         #expect(parsed(Made.life(4, [20, 10, 20, 10])) == .event(.exited(process: 20), time: 7))
-        #expect(parsed(Made.life(4, [20, 20, 21, 20])) == nil)
+        #expect(parsed(Made.life(4, [20, 20, 21, 20])) == .event(.threadExited(process: 20), time: 7))
         let comm = Made.bytes(Int32(20)) + Made.bytes(Int32(20)) + Array("ls\0\0\0\0\0\0".utf8)
         #expect(parsed(Made.record(3, flags: 1 << 13, comm)) == .event(.executed(process: 20), time: 7))
         // A thread that only gives itself a name.
@@ -187,6 +187,7 @@ private let watching = Requirement(
                     lives[code.process]?.append(code.path.split(separator: "/").last.map(String.init) ?? "")
                 }
             case .exited(let process): lives[process]?.append("exited")
+            case .threadExited: break
             }
         }
         #expect(events.lost == 0)

@@ -23,6 +23,7 @@ struct block_key {
 	__u64 user_stack;
 	__u64 waker_kernel_stack;
 	__u64 waker_user_stack;
+	__u64 program; /* see PROGRAM_EXECUTION_BITS; 0 if it was off the CPU when we came */
 	__u32 process;
 	__u32 thread;
 	__u32 waker_process;
@@ -43,7 +44,8 @@ struct block_histogram_key {
 struct block_total {
 	__u64 total_ns;
 	__u64 count;
-	__u64 longest_ns;
+	__u64 first_ns; /* when the first block began, CLOCK_MONOTONIC */
+	__u64 first_until_ns; /* and ended */
 };
 
 /* A task that is off the CPU right now. */

@@ -12,6 +12,7 @@ struct profile_config {
 /* Followed by the addresses: kernel_frames of the kernel's stack, then user_frames of the user's, leaf first. */
 struct profile_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 program; /* see PROGRAM_EXECUTION_BITS */
 	__u32 process;
 	__u32 thread;
 	__u32 cpu;

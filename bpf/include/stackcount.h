@@ -15,9 +15,15 @@ struct stackcount_config {
 struct counted_stack {
 	__u64 kernel_stack;
 	__u64 user_stack;
+	__u64 program; /* see PROGRAM_EXECUTION_BITS; 0: whichever */
 	__u32 process; /* 0: whichever */
 	__u32 cpu; /* each counts for itself */
 	char comm[TASK_COMM_BYTES];
+};
+
+struct stack_count {
+	__u64 count;
+	__u64 first_ns; /* when the first was counted, CLOCK_MONOTONIC */
 };
 
 #endif

@@ -37,8 +37,15 @@ struct stack_trace {
 	__u32 frames;
 	__u8 end; /* enum stack_end */
 	__u8 reserved[3];
+	__u64 first_ns; /* when it was stored, CLOCK_MONOTONIC */
 	__u64 addresses[STACK_FRAMES]; /* the leaf first */
 };
+
+/*
+ * What a task executes: when its process was started (task->start_time), and in the low bits the number of programs
+ * that it has executed since. Process numbers are used again, and programs have other code at the same addresses.
+ */
+#define PROGRAM_EXECUTION_BITS 8
 
 /* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
 struct process_event {

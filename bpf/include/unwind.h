@@ -80,6 +80,7 @@ struct unwind_process {
 	__u32 first;
 	__u32 count;
 	__u32 serial; /* of what the list says: no other list has it, not even a later one in the same place */
+	__u32 meaning; /* of the process's addresses: another one when what was at some of them is replaced */
 };
 
 struct unwind_config {

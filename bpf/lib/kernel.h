@@ -220,6 +220,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	__u64 start_time;
+	__u64 self_exec_id;
 	unsigned int flags;
 	void *stack;
 	struct uprobe_task *utask;

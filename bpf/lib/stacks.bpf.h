@@ -13,7 +13,7 @@
 SHARED_TYPE(stack_trace);
 
 #define STACKS_DEFAULT 16384
-#define TRACE_HEAD_WORDS 2 /* of struct stack_trace, in front of the addresses */
+#define TRACE_HEAD_WORDS 3 /* of struct stack_trace, in front of the addresses */
 
 /* Values are struct stack_trace, with more addresses than it has if the reader has made them larger. */
 struct {
@@ -53,8 +53,10 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 		hash = 1;
 	trace[0] = hash;
 	trace[1] = slot->frames | (__u64)slot->end << 32;
-	if (!bpf_map_lookup_elem(&stacks, &hash) &&
-	    bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY)) {
+	if (bpf_map_lookup_elem(&stacks, &hash))
+		return hash;
+	trace[2] = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY)) {
 		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
 		stop_recording(slot);
 	}
@@ -91,6 +93,8 @@ static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot,
 	end = begin_walk(slot, id, process, from);
 	if (!end && !id && recall_stack())
 		return slot->hash;
+	/* The same addresses can stand for something else later. */
+	slot->hash = slot->list.meaning;
 	walk(slot, id, end);
 	hash = store_stack(slot);
 	if (slot->recorded)

@@ -408,7 +408,7 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 p
 	struct unwind_process *list = bpf_map_lookup_elem(&unwind_processes, &process);
 	int end;
 
-	slot->list.serial = 0;
+	slot->list.serial = slot->list.meaning = 0;
 	if (list)
 		slot->list = *list;
 	slot->map_bytes = slot->map_start = 0;
