@@ -38,7 +38,8 @@ package struct KernelTypes: ~Copyable {
     ///
     /// - Parameter path: a file to use instead of the kernel's own types.
     package static func programsArePreemptible(path: String? = nil) throws(BPFError) -> Bool {
-        guard kernelIsPreemptible, Tracefs.system?.id(category: "raw_syscalls", name: "sys_exit") != nil else {
+        guard kernelIsPreemptible, Tracefs.system?.id(category: "raw_syscalls", name: "sys_exit") != nil
+        else {
             return false
         }
         if let preemptiblePrograms { return preemptiblePrograms }

@@ -93,7 +93,9 @@ import Testing
             let bytes = Array(lines.joined().utf8)
             let entries = PerfMapEntries(bytes, limit: 1000)
             for _ in 0..<20 {
-                if let found = entries.find(random.extreme(near: [0x1000])) { _ = bytes[found.name] }
+                if let found = entries.find(random.extreme(near: [0x1000])) {
+                    _ = bytes[Int(found.name.lowerBound)..<Int(found.name.upperBound)]
+                }
             }
         }
     }
@@ -129,7 +131,7 @@ import Testing
                 length: random.extreme(near: [0x1000, 0x8000]),
                 offset: random.extreme(), major: 0, minor: 0, inode: 0, generation: 0, path: "//anon")
             guard let mapping = Mapping(code) else { continue }
-            image.add(ProcessImage.Region(mapping: mapping, content: .other, name: "[anon]"))
+            _ = image.add(ProcessImage.Region(mapping: mapping, content: .other, name: "[anon]"), at: 0)
             for region in [image.region(at: random.extreme()), image.region(at: code.start)] {
                 #expect(region.map { $0.mapping.start < $0.mapping.end } ?? true)
             }

@@ -93,7 +93,7 @@ import Testing
         #expect(name(0x40_0010, child) == "three" && name(0x40_0010, parent) == "one")
         // What it ran before is found by its time.
         #expect(name(0x40_0010, child, at: 25) == "one" && name(0x40_0010, child, at: 30) == "three")
-        #expect(symbolizer.program(of: child, at: 29) == 20 && symbolizer.program(of: child, at: 31) == 30)
+        #expect(symbolizer.moment(of: child, at: 29) == 20 && symbolizer.moment(of: child, at: 31) == 30)
         #expect(symbolizer.knows(0x40_0010, in: child, at: 25) && !symbolizer.knows(0x60_0000, in: child))
     }
 
@@ -162,7 +162,7 @@ import Testing
         #expect(try target.frame("sym_static", symbolizer).function == "sym_static")
         let opened = symbolizer.statistics.filesOpened
         symbolizer.observe(process: target.pid)
-        #expect(symbolizer.program(of: target.pid, at: 25) == 20)
+        #expect(symbolizer.moment(of: target.pid, at: 25) == 20)
         #expect(symbolizer.statistics.filesOpened == opened)
         // A process that was there before: the first event makes us look.
         let other = Symbolizer(options: SymbolizerOptions())
