@@ -105,7 +105,11 @@ private let objectNames = ObjectImage.all.map(\.name)
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(descriptor) }
         func mapped() throws -> Int {
-            try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n")
+            // Foundation takes the first short read of a file in /proc for its end.
+            let file = try #require(FileHandle(forReadingAtPath: "/proc/self/maps"))
+            var text = Data()
+            while let more = try file.read(upToCount: 1 << 16), !more.isEmpty { text += more }
+            return String(decoding: text, as: UTF8.self).split(separator: "\n")
                 .filter { $0.hasSuffix(path) }.count
         }
         do {
