@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Symbolization
@@ -97,7 +98,7 @@ struct DWARFImage {
         try Data(file.bytes + headers.bytes).write(to: URL(fileURLWithPath: path))
     }
 
-    /// What the reader makes of an address, and how long that took in seconds.
+    /// What the reader makes of an address, and how many seconds of a CPU that took.
     func lookUp(
         _ address: UInt64 = 0x1000, memoryLimit: Int = 512 << 20
     ) throws -> (frames: [(function: String?, file: String, line: Int, inlined: Bool)], seconds: Double) {
@@ -105,8 +106,8 @@ struct DWARFImage {
         try write(to: directory.file("image"))
         let module = try DWARFOpenModule(directory.file("image"))
         let provider = DWARFLines(memoryLimit: memoryLimit)
-        let start = DWARFTools.now()
+        let start = cpuSeconds()
         let frames = provider.lines(module: module.identity, address: address)
-        return (frames, DWARFTools.now() - start)
+        return (frames, cpuSeconds() - start)
     }
 }

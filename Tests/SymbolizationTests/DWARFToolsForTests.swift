@@ -77,13 +77,6 @@ enum DWARFTools {
     static var isThorough: Bool { seconds >= 20 }
 
     static func now() -> Double { ProcessInfo.processInfo.systemUptime }
-
-    /// What this thread has had of a CPU, in seconds: the same on a busy machine.
-    static func worked() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
 }
 
 extension Requirement {

@@ -41,7 +41,7 @@ import Testing
     @Test(arguments: HostileKind.all) func kinds(kind: HostileKind) throws {
         let path = try directory.file(kind.name)
         let bytes = kind.bytes
-        let began = monotonicNanoseconds()
+        let began = cpuSeconds()
         if kind.isPerfMap {
             let entries = PerfMapEntries(bytes, limit: PerfMap.maximumEntries)
             let name = try #require(entries.find(0x2000_0000_0004)).name
@@ -52,7 +52,7 @@ import Testing
             try read(path, at: [HostileELF.codePlace, HostileELF.codePlace + 7, 0, .max, .max - 0x1000 + 4])
         }
         // Of a debug build, on a machine that does other things as well.
-        #expect(monotonicNanoseconds() - began < 30_000_000_000)
+        #expect(cpuSeconds() - began < 30)
     }
 
     private func place(_ kind: HostileKind, at path: String) throws {
@@ -74,11 +74,11 @@ import Testing
         while round < 1500 || monotonicNanoseconds() < end {
             let bytes = HostileELF.random(&random).bytes
             try Data(bytes).write(to: URL(fileURLWithPath: path))
-            let began = monotonicNanoseconds()
+            let began = cpuSeconds()
             try read(
                 path,
                 at: [HostileELF.codePlace + 4, random.extreme(), random.extreme(near: [0x1000, 0x10_0000])])
-            #expect(monotonicNanoseconds() - began < 10_000_000_000, "round \(round) of seed \(seed)")
+            #expect(cpuSeconds() - began < 10, "round \(round) of seed \(seed)")
             round += 1
         }
     }
