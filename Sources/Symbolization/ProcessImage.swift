@@ -21,14 +21,10 @@ final class ProcessImage {
         /// Since when it is known, in nanoseconds of the monotonic clock.
         fileprivate(set) var since: UInt64 = 0
 
-        /// Whether it is memory of the program's own, onto which it has copied the file's code.
-        let isCopy: Bool
-
-        init(mapping: Mapping, content: Content, name: String, isCopy: Bool = false) {
+        init(mapping: Mapping, content: Content, name: String) {
             self.mapping = mapping
             self.content = content
             self.name = name
-            self.isCopy = isCopy
         }
 
         /// Whether an address in both stands for the same.
@@ -46,7 +42,7 @@ final class ProcessImage {
         }
 
         fileprivate func piece(_ part: Mapping) -> Region {
-            let piece = Region(mapping: part, content: content, name: name, isCopy: isCopy)
+            let piece = Region(mapping: part, content: content, name: name)
             piece.since = since
             return piece
         }
@@ -153,14 +149,18 @@ final class ProcessImage {
         return low
     }
 
+    /// Where the program has copied a file's code onto memory of its own, as of the last look.
+    var copies: Set<UInt64> = []
     /// How often the process was looked at to see whether it had copied code.
     var copyLooks = 0
     static let mostCopyLooks = 16
 
     /// Whether a mapping of the program's own memory is known to hold a copy of a file's code.
     func isCopy(_ mapping: Mapping) -> Bool {
-        guard let known = region(at: mapping.start) else { return false }
-        return known.isCopy && known.mapping.start == mapping.start && known.mapping.end == mapping.end
+        guard copies.contains(mapping.start), let known = region(at: mapping.start),
+            case .module = known.content
+        else { return false }
+        return known.mapping.start == mapping.start && known.mapping.end == mapping.end
     }
 
     /// Whether a file's code is at an address, or was.
@@ -191,6 +191,8 @@ final class ProcessImage {
     /// - Returns: whether an address may stand for something else than before.
     func add(_ region: Region, at time: UInt64) -> Bool {
         region.since = time
+        // What a look has shown is no longer all that is known.
+        current = []
         // A process that maps code all the time must not make us remember all of it.
         if regions.count >= Self.mostRegions {
             regions = []
@@ -235,7 +237,6 @@ final class ProcessImage {
     func update(_ mappings: [Mapping], at time: UInt64, make: (Mapping) -> Region) -> Bool {
         guard mappings != current || hasChangedFiles else { return false }
         let new = mappings.filter { !has($0) }.map(make)
-        current = mappings
         forgetFrames()
         // A process that maps and unmaps code all the time must not make us remember all of it.
         if regions.count + new.count >= 2 * mappings.count + 1024 {
@@ -245,6 +246,7 @@ final class ProcessImage {
         }
         var hasChanged = false
         for region in new where add(region, at: time) { hasChanged = true }
+        current = mappings
         return hasChanged
     }
 

@@ -78,10 +78,10 @@ package final class Symbolizer {
         let place = ModuleRegistry.Place(directory: directory, root: handle >= 0 ? handle : nil)
         cachedFrames -= image.cachedFrames
         let (mappings, copies) = codeMappings(bytes, at: place)
+        image.copies = Set(copies.keys.map(\.start))
         let hasChanged = image.update(mappings, at: image.observedAt) { mapping in
             guard let module = copies[mapping] else { return region(of: mapping, at: place) }
-            return ProcessImage.Region(
-                mapping: mapping, content: .module(module), name: mapping.cleanPath, isCopy: true)
+            return ProcessImage.Region(mapping: mapping, content: .module(module), name: mapping.cleanPath)
         }
         if hasChanged { renewMeaning(of: image) }
         cachedFrames += image.cachedFrames

@@ -10,7 +10,9 @@ import Testing
         of: "SymbolizationTests/CopiedCodeTests.swift", with: "Programs/moments.c")
 
     /// Runs it until it has moved, and hands out its ID.
-    private func whileMoved(_ program: String, _ way: String, _ body: (Int32) throws -> Void) throws {
+    private func whileMoved(
+        _ program: String, _ way: String, before: (Int32) -> Void = { _ in }, _ body: (Int32) throws -> Void
+    ) throws {
         let process = Process()
         let said = Pipe()
         process.executableURL = URL(fileURLWithPath: program)
@@ -21,6 +23,7 @@ import Testing
             kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
         }
+        before(process.processIdentifier)
         #expect(String(decoding: said.fileHandleForReading.availableData, as: UTF8.self) == "moved\n")
         try body(process.processIdentifier)
     }
@@ -56,6 +59,29 @@ import Testing
                 user: region.start + place - region.address + 1, process: process, isReturnAddress: false)[0]
             #expect(frame.function == "works" && frame.functionOffset == 1 && frame.module == program)
             #expect(frame.moduleOffset == place + 1)
+        }
+    }
+
+    /// Events tell of memory where the file's code was, and the same once more when it may be executed.
+    @Test(.enabled(if: isRoot)) func itsFileStaysWhenItWasKnownBefore() throws {
+        let directory = try TemporaryDirectory()
+        let program = try directory.file("program")
+        try output("cc", "-O1", "-g", "-pthread", "-no-pie", Self.source, "-o", program)
+        let place = try address(of: "works", in: program)
+        let symbolizer = Symbolizer(options: SymbolizerOptions())
+        try whileMoved(program, "map", before: symbolizer.observe) { process in
+            let region = try #require(symbolizer.code(of: process)?.first { $0.module != nil })
+            let memory = CodeMapping(
+                start: region.start, length: region.end - region.start, offset: 0, major: 0, minor: 0,
+                inode: 0,
+                generation: 0, path: "//anon")
+            let meaning = symbolizer.meaning(of: process)
+            for _ in 0..<2 {
+                symbolizer.map(process: process, memory)
+                let frame = symbolizer.frames(user: place + 1, process: process, isReturnAddress: false)[0]
+                #expect(frame.function == "works" && frame.module == program)
+            }
+            #expect(symbolizer.meaning(of: process) == meaning)
         }
     }
 
