@@ -7,6 +7,8 @@ package struct CodeRegion {
     package let end: UInt64
     /// nil for memory without a file that could be read, as for code made at run time.
     package let module: Module?
+    /// Whether it shows a file, also one that could not be read.
+    package let isFile: Bool
     /// What the file counts as the address of `start`.
     package let address: UInt64
 }
@@ -23,6 +25,7 @@ extension Symbolizer {
                 ofOffset: mapping.offset, bytes: mapping.end - mapping.start)
             return CodeRegion(
                 start: mapping.start, end: mapping.end, module: address == nil ? nil : module,
+                isFile: mapping.inode != 0 || module != nil,
                 address: address ?? mapping.offset)
         }
     }

@@ -93,7 +93,8 @@ final class StackUnwinder {
         return unwind_mapping(
             start: region.start, end: region.end,
             bias: region.start &- region.address &+ (placed?.base ?? 0),
-            first_page: placed?.firstPage ?? 0, pages: placed?.pages ?? 0)
+            first_page: placed?.firstPage ?? (region.isFile ? 0 : UNWIND_NO_FILE),
+            pages: placed?.pages ?? 0)
     }
 
     private func table(of module: Module) -> Placed {

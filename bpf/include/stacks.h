@@ -25,7 +25,7 @@ enum stack_end {
 	STACK_END_UNREADABLE = 5, /* the stack could not be read, as when it is paged out */
 	STACK_END_NONSENSE = 6, /* a stack pointer that does not move up */
 	STACK_END_UNKNOWN_PROCESS = 7, /* a process that is not known yet */
-	STACK_END_32_BIT = 8, /* code of 32 bits is not unwound */
+	STACK_END_32_BIT = 8, /* code of 32 bits without a frame pointer */
 	STACK_END_BUSY = 9, /* no memory to work in: too many programs interrupted each other */
 };
 

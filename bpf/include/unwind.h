@@ -66,13 +66,16 @@ struct unwind_page {
 	__u16 count;
 };
 
+/* In the place of the first page: there is no file, as for code made at run time. */
+#define UNWIND_NO_FILE 0xffffffff
+
 /* A mapping of code in a process. */
 struct unwind_mapping {
 	__u64 start;
 	__u64 end;
 	__u64 bias; /* where the first of the pages lies in this process */
 	__u32 first_page;
-	__u32 pages; /* 0: there is no table, as for code made at run time */
+	__u32 pages; /* 0: there is no table */
 };
 
 /* The mappings of a process, in ascending order. */

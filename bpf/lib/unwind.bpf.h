@@ -84,6 +84,8 @@ struct stack_slot {
 	/* the mapping of the last pc */
 	__u64 map_start, map_bytes, bias;
 	__u32 first_page, pages;
+	/* the code in hand while its caller is looked for */
+	__u64 hand_pc, hand_start;
 	struct unwind_process list; /* of the process's mappings; serial 0 if it is not known */
 	__u32 frames; /* in addresses */
 	__u32 most_frames; /* that there may be */
@@ -92,6 +94,8 @@ struct stack_slot {
 	__u8 has_registers; /* `registers` belong to the frame in hand */
 	__u8 by_frame_pointer; /* 1: some frame was found so; 2: the last one was */
 	__u8 recalled; /* the stack is one that was found before: stack_memo.bpf.h */
+	__u8 is_32_bit; /* words of the stack are of 4 bytes */
+	__u8 jumps; /* how often the stack pointer went where no frame could have taken it */
 	__u32 recorded; /* the memo that is being written, plus 1 */
 	__u64 window_start, window_bytes;
 	struct user_registers registers;
@@ -302,6 +306,22 @@ static __always_inline struct unwind_rule *find_rule(struct stack_slot *slot, __
 
 #define FRAME_MOST_BYTES (8 << 20) /* a thread's whole stack, by default */
 #define FRAME_POINTER_REACH (1 << 20)
+#define STACK_JUMPS_MOST 16
+
+/*
+ * Whether a caller's stack pointer may be that far away: frames are large where code keeps its data in them, and
+ * coroutines, split stacks and handlers of signals have stacks elsewhere, below or above. Then the return address has to
+ * lie in code, and chains that lead back to themselves end.
+ */
+__attribute__((noinline)) int is_good_jump(__u32 id, __u64 ra)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+
+	if (!slot || slot->jumps >= STACK_JUMPS_MOST)
+		return 0;
+	slot->jumps++;
+	return !ra || !find_mapping(id, ra - 1);
+}
 
 #define ARGUMENTS_MOST 65536
 
@@ -318,9 +338,122 @@ static __always_inline bool is_process_start(struct stack_slot *slot, __u32 id)
 	       argument - slot->sp < FRAME_MOST_BYTES;
 }
 
+/* Takes a return address for the caller's, and the frame that it was found in for left. */
+static __always_inline int go_to_caller(struct stack_slot *slot, __u64 ra, __u64 sp, __u64 fp)
+{
+	slot->sp = sp;
+	slot->fp = fp;
+	slot->pc = ra;
+	slot->is_exact = slot->has_registers = 0;
+	return 0;
+}
+
+static __always_inline bool is_code(__u32 id, __u64 address)
+{
+	return address >= 4096 && !(address >> 47) && !find_mapping(id, address);
+}
+
+/* What is known of a call that has not returned yet. */
+#define CALL_UNKNOWN 0 /* as of one through a register */
+#define CALL_REACHES 1 /* the code in hand */
+#define CALL_ELSEWHERE 2
+
+/* What the architecture says of code, see unwind_x86.bpf.h. */
+static __always_inline __u64 called_address(__u64 ra);
+static __always_inline __u64 behind_stub(__u64 address);
+static __always_inline int return_address_offset(__u64 pc);
+
+#define FUNCTION_MOST_BYTES (1 << 16)
+
+/* Whether an address is where the function may begin that the code in hand is in: the same mapping, without rules. */
+static __always_inline bool may_begin_function(struct stack_slot *slot, __u32 id, __u64 address)
+{
+	struct unwind_rule *rule;
+
+	if (slot->hand_pc - address >= FUNCTION_MOST_BYTES || find_mapping(id, address) ||
+	    slot->map_start != slot->hand_start)
+		return false;
+	rule = find_rule(slot, address);
+	return !rule || rule->cfa == CFA_NO_RULE;
+}
+
+/*
+ * Whether the call before a return address has led to the code in hand (slot->hand_pc). Leaves another mapping in the
+ * slot.
+ */
+__attribute__((noinline)) int judge_call(__u32 id, __u64 ra)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 target, behind;
+
+	if (!slot)
+		return CALL_UNKNOWN;
+	target = called_address(ra);
+	if (!target)
+		return CALL_UNKNOWN;
+	if (may_begin_function(slot, id, target))
+		return CALL_REACHES;
+	behind = behind_stub(target);
+	/* A stub that was not used yet leads to what looks for the function. */
+	if (behind && behind - target + 4096 < 8192)
+		return CALL_UNKNOWN;
+	if (behind && may_begin_function(slot, id, behind))
+		return CALL_REACHES;
+	return find_mapping(id, target) ? CALL_UNKNOWN : CALL_ELSEWHERE;
+}
+
+#define SCANNED_WORDS 128
+
+/*
+ * The caller of code that has neither rules nor a frame pointer: the first word of the stack that is the return
+ * address of a call that leads here. Nothing else counts: what is left of other calls lies about there, too.
+ */
+__attribute__((noinline)) int step_by_scanning(__u32 id, int why)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 end, place, ra = 0;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	place = slot->sp;
+	/* The caller's frame pointer lies above the return address, where it is one. */
+	end = place + SCANNED_WORDS * sizeof(__u64);
+	if (slot->fp > place && slot->fp < end)
+		end = slot->fp;
+	for (int i = 0; i < SCANNED_WORDS; i++) {
+		if (place >= end || read_stack(slot, id, place, &ra))
+			return why;
+		place += sizeof(__u64);
+		if (is_code(id, ra - 1) && judge_call(id, ra) == CALL_REACHES) {
+			slot->by_frame_pointer = 1;
+			return go_to_caller(slot, ra, place, slot->fp);
+		}
+	}
+	return why;
+}
+
+/* At a leaf without rules: where the return address is, if it is known that there is no frame. */
+__attribute__((noinline)) int step_from_bare_leaf(__u32 id)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	int offset;
+	__u64 ra = 0, place;
+
+	if (!slot)
+		return -1;
+	offset = return_address_offset(slot->hand_pc);
+	place = slot->sp + (offset > 0 ? offset : 0);
+	if (read_stack(slot, id, place, &ra) || !is_code(id, ra - 1))
+		return -1;
+	if (offset < 0 && judge_call(id, ra) != CALL_REACHES)
+		return -1;
+	slot->by_frame_pointer = 1;
+	return go_to_caller(slot, ra, place + sizeof(__u64), slot->fp);
+}
+
 /*
  * The caller by the frame pointer, for code without rules: made at run time, or written by hand. Its return
- * address has to lie in code.
+ * address has to lie in code, and the call before it must not be known to lead elsewhere.
  *
  * `why`: the end of the stack if that does not work.
  */
@@ -328,32 +461,32 @@ __attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
 	__u64 fp, ra = 0, next = 0;
-	int found;
+	bool of_file;
 
 	if (!slot)
 		return STACK_END_BUSY;
 	fp = slot->fp;
+	slot->hand_pc = slot->pc - (slot->is_exact ? 0 : 1);
+	slot->hand_start = slot->map_start;
+	/* Of code that is made at run time, calls often lead to something that jumps on. */
+	of_file = why == STACK_END_NO_RULE && slot->map_bytes && slot->first_page != UNWIND_NO_FILE;
+	if (why == STACK_END_NO_RULE && slot->is_exact && slot->map_bytes && !step_from_bare_leaf(id))
+		return 0;
 	/* The first frame of a chain has none before it. Elsewhere a 0 in that register means nothing. */
 	if (!fp && (slot->by_frame_pointer == 2 ||
 		    (why == STACK_END_NO_RULE && is_process_start(slot, id))))
 		return STACK_END_ROOT;
-	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH)
-		return why;
-	if (read_stack(slot, id, fp, &next) || read_stack(slot, id, fp + 8, &ra))
-		return why;
+	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH || read_stack(slot, id, fp, &next) ||
+	    read_stack(slot, id, fp + 8, &ra))
+		return of_file ? step_by_scanning(id, why) : why;
 	if (!ra && slot->by_frame_pointer == 2)
 		return STACK_END_ROOT;
-	if (ra < 4096 || ra >> 47)
-		return why;
-	found = find_mapping(id, ra - 1);
-	if (found && found != STACK_END_UNKNOWN_PROCESS)
-		return why;
-	slot->sp = fp + 16;
-	slot->fp = next;
-	slot->pc = ra;
-	slot->is_exact = slot->has_registers = 0;
+	if (ra < 4096 || ra >> 47 || (slot->list.serial && !is_code(id, ra - 1)))
+		return of_file ? step_by_scanning(id, why) : why;
+	if (of_file && judge_call(id, ra) == CALL_ELSEWHERE)
+		return step_by_scanning(id, why);
 	slot->by_frame_pointer = 2;
-	return 0;
+	return go_to_caller(slot, ra, fp + 16, next);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -387,6 +520,8 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	slot->addresses[count] = slot->pc;
 	slot->frames = count + 1;
 	slot->hash = mix(slot->hash, slot->pc);
+	if (slot->is_32_bit)
+		return step_32_bit(id, end);
 	if (end)
 		return step_by_frame_pointer(id, end);
 	rule = find_rule(slot, pc);
@@ -414,6 +549,7 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 p
 	slot->map_bytes = slot->map_start = 0;
 	slot->window_bytes = slot->window_start = 0;
 	slot->by_frame_pointer = 0;
+	slot->is_32_bit = slot->jumps = 0;
 	slot->recorded = slot->recalled = 0;
 	slot->is_exact = from == FROM_LEAF;
 	slot->has_registers = 1;
