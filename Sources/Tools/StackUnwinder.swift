@@ -10,6 +10,7 @@ internal import Unwinding
 /// See bpf/include/unwind.h for the layout. A file's table is made when a process is first seen to map it, and serves
 /// all processes.
 final class StackUnwinder {
+    let object: LoadedObject
     private let rows: RowStore
     private let rules: RuleStore
     private let pages: SharedArray<unwind_page>
@@ -44,6 +45,7 @@ final class StackUnwinder {
     }
 
     init(_ object: LoadedObject) throws {
+        self.object = object
         rows = RowStore(object)
         rules = RuleStore(try object.sharedArray("unwind_rules"))
         pages = try object.sharedArray("unwind_pages")
@@ -55,27 +57,32 @@ final class StackUnwinder {
     /// .eh_frame.
     ///
     /// - Parameter meaning: of the process's addresses, as the symbolizer has it.
-    func update(_ process: Int32, _ code: [CodeRegion], meaning: UInt32) {
+    /// - Returns: where there was other code before.
+    @discardableResult
+    func update(_ process: Int32, _ code: [CodeRegion], meaning: UInt32) -> [Range<UInt64>] {
         let list = code.map(mapping)
         let old = known[process]
         if let old, old.meaning == meaning, mappings.holds(list, at: old) {
             // The programs drop their entry when the process executes another program: it may be missing.
+            // And its walks may be left to us again.
             try? processes.set(UInt32(process), to: old)
-            return
+            return []
         }
         guard let place = mappings.place(list, meaning: meaning) else {
             counts.processesLeftOut += 1
-            return
+            return []
         }
         do {
             try processes.set(UInt32(process), to: place)
         } catch {
             counts.processesLeftOut += 1
             mappings.retire(place)
-            return
+            return []
         }
         known[process] = place
-        if let old { mappings.retire(old) }
+        guard let old else { return [] }
+        defer { mappings.retire(old) }
+        return mappings.replaced(old, by: list)
     }
 
     /// Forgets a process that has ended.
@@ -87,6 +94,18 @@ final class StackUnwinder {
 
     /// Bytes that tables and lists take in the kernel.
     var bytesHeld: Int { rows.bytesHeld + usedPages * MemoryLayout<unwind_page>.stride + rules.bytesHeld }
+
+    /// The rule of an address in a region, found as the programs do; CFA_NO_RULE if there is none.
+    func rule(at address: UInt64, in region: CodeRegion) -> unwind_rule {
+        let mapping = mapping(region)
+        let offset = address &- mapping.bias
+        guard offset >> UInt64(UNWIND_PAGE_BITS) < UInt64(mapping.pages) else { return unwind_rule() }
+        let page = pages[Int(mapping.first_page) + Int(offset >> UInt64(UNWIND_PAGE_BITS))]
+        guard let row = rows.find(UInt32(truncatingIfNeeded: offset & 0xffff), in: page) else {
+            return unwind_rule()
+        }
+        return rules.rule(row >> 16)
+    }
 
     private func mapping(_ region: CodeRegion) -> unwind_mapping {
         let placed = region.module.map(table)
@@ -136,14 +155,29 @@ private final class RowStore {
     private static let perArray = Int(UNWIND_ROW_ELEMENTS) * perElement
 
     private let object: LoadedObject
-    private var array: SharedArray<UInt32>?
-    private var arrays = 0
+    private var all: [SharedArray<UInt32>] = []
+    private var array: SharedArray<UInt32>? { all.last }
+    private var arrays: Int { all.count }
     /// In the last array.
     private var used = 0
 
     init(_ object: LoadedObject) { self.object = object }
 
     var bytesHeld: Int { arrays * Self.perArray * 4 }
+
+    /// The last row of a page that begins at an offset or before.
+    func find(_ offset: UInt32, in page: unwind_page) -> UInt32? {
+        let number = Int(page.element) / Int(UNWIND_ROW_ELEMENTS)
+        guard page.count > 0, all.indices.contains(number) else { return nil }
+        let start = Int(page.element) % Int(UNWIND_ROW_ELEMENTS) * Self.perElement
+        var low = start + Int(page.first)
+        var high = low + Int(page.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if all[number][middle] & 0xffff <= offset { low = middle } else { high = middle }
+        }
+        return all[number][low]
+    }
 
     /// Stores a page's rows; nil if there is no room.
     ///
@@ -159,8 +193,7 @@ private final class RowStore {
                     to: "unwind_rows", at: arrays, values: Int(UNWIND_ROW_ELEMENTS),
                     valueBytes: MemoryLayout<unwind_rows>.size)
             else { return nil }
-            array = made
-            arrays += 1
+            all.append(made)
             used = 0
         }
         let start = rows.startIndex
@@ -191,6 +224,8 @@ private final class RuleStore {
     }
 
     var bytesHeld: Int { numbers.count * MemoryLayout<unwind_rule>.stride }
+
+    func rule(_ number: UInt32) -> unwind_rule { rules[Int(number)] }
 
     func number(_ rule: unwind_rule) -> UInt16 {
         let content = withUnsafeBytes(of: rule) {
@@ -226,19 +261,42 @@ final class UnwinderFeed {
         }
     }
 
-    func flush() {
+    /// Code in whose place there was other code, and when programs may have used the rules of that, in nanoseconds of
+    /// the monotonic clock.
+    struct Change {
+        let code: Range<UInt64>
+        let time: ClosedRange<UInt64>
+    }
+
+    private(set) var changes: [Int32: [Change]] = [:]
+    /// When everything was as programs have been told.
+    private var known: UInt64 = 0
+    private static let mostChanges = 4096
+
+    /// - Parameter time: all has been told to the symbolizer that happened before; nil if that is as before.
+    func flush(upTo time: UInt64? = nil) {
+        defer { known = time ?? known }
         guard !changed.isEmpty else { return }
         for process in changed {
-            let code = symbolizer.code(of: process)
-            for unwinder in unwinders {
-                if let code {
-                    unwinder.update(process, code, meaning: symbolizer.meaning(of: process))
-                } else {
-                    unwinder.remove(process)
-                }
+            guard let code = symbolizer.code(of: process) else {
+                for unwinder in unwinders { unwinder.remove(process) }
+                continue
+            }
+            let meaning = symbolizer.meaning(of: process)
+            for (index, unwinder) in unwinders.enumerated() {
+                let replaced = unwinder.update(process, code, meaning: meaning)
+                // Each has been told the same.
+                if index == 0, !replaced.isEmpty { note(replaced, of: process) }
             }
         }
         changed = []
+    }
+
+    private func note(_ replaced: [Range<UInt64>], of process: Int32) {
+        let time = known...max(known, monotonicNanoseconds())
+        var all = changes[process] ?? []
+        all += replaced.map { Change(code: $0, time: time) }
+        changes[process] = all.suffix(Self.mostChanges)
     }
 }
 
@@ -278,6 +336,24 @@ private final class MappingStore {
             }
     }
 
+    /// Where a list has other code than another one had.
+    func replaced(_ old: unwind_process, by list: [unwind_mapping]) -> [Range<UInt64>] {
+        var result: [Range<UInt64>] = []
+        var next = 0
+        for index in 0..<Int(old.count) {
+            let before = mappings[Int(old.first) + index]
+            while next < list.count, list[next].end <= before.start { next += 1 }
+            var place = next
+            while place < list.count, list[place].start < before.end {
+                let now = list[place]
+                place += 1
+                guard now.bias != before.bias || now.first_page != before.first_page else { continue }
+                result.append(max(now.start, before.start)..<min(now.end, before.end))
+            }
+        }
+        return result
+    }
+
     /// Writes a list, unless it is there already; nil if there is no room. To be given back by `retire`.
     func place(_ list: [unwind_mapping], meaning: UInt32) -> unwind_process? {
         let hash = Self.hash(list, meaning)
@@ -298,7 +374,8 @@ private final class MappingStore {
         mappings.fill(Int(first)..<Int(first) + list.count) { list[$0] }
         serial += 1
         let place = unwind_process(
-            first: first, count: UInt32(list.count), serial: serial, meaning: meaning)
+            first: first, count: UInt32(list.count), serial: serial, meaning: meaning,
+            deferrals: Int32(UNWIND_DEFERRALS), reserved: 0)
         // Of two lists with one hash, only the first is shared.
         if lists[hash] == nil {
             lists[hash] = List(place: place, users: 1)

@@ -294,8 +294,6 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 		cfa += rule->cfa_addend;
 		break;
 	case CFA_REGISTER:
-		if (!slot->has_registers)
-			return step_by_frame_pointer(id, STACK_END_NO_RULE);
 		stop_recording(slot);
 		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
 		break;
