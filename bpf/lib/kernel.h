@@ -217,7 +217,6 @@ struct task_struct {
 	struct sched_entity se;
 	struct mm_struct *mm;
 	int exit_code;
-	__u32 self_exec_id;
 	int pid;
 	int tgid;
 	__u64 start_time;
