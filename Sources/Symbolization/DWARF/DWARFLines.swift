@@ -80,10 +80,9 @@ package final class DWARFLines: LineProvider {
         _ identity: ModuleIdentity, _ address: UInt64
     ) -> (function: String?, file: String, line: Int, inlined: Bool)? {
         if goFunctions?.number != identity.number {
-            let file = DWARFFile()
-            file.lend(identity.file)
+            let file = identity.file < 0 ? nil : OpenFile(duplicating: identity.file)
             goFunctions = (
-                identity.number, identity.file < 0 ? nil : file.headers().flatMap { GoFunctions($0) }
+                identity.number, file.flatMap { ELFFile(.file($0)) }.flatMap { GoFunctions($0) }
             )
         }
         return goFunctions?.table?.line(at: address).map { found in
