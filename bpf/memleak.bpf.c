@@ -94,7 +94,8 @@ __attribute__((noinline)) int shown_thread(void)
 	return current_ids();
 }
 
-static __always_inline void report_call(__u32 kind, __u64 address, __u64 bytes, __u64 stack)
+/* A function of its own: what it needs of the stack is not in that of the programs which walk the stack of a task. */
+__attribute__((noinline)) int report_call(__u32 kind, __u64 address, __u64 bytes, __u64 stack)
 {
 	struct memleak_event event = {
 		.time_ns = bpf_ktime_get_ns(),
@@ -107,6 +108,7 @@ static __always_inline void report_call(__u32 kind, __u64 address, __u64 bytes, 
 
 	bpf_get_current_comm(event.comm, sizeof(event.comm));
 	send_record(&event, sizeof(event));
+	return 0;
 }
 
 /* --- Sampling and filters -------------------------------------------------------------------------------- */

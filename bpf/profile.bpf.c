@@ -45,6 +45,7 @@ static __always_inline int on_sample(void *ctx, bool by_tables)
 	event->thread = ids;
 	event->cpu = bpf_get_smp_processor_id();
 	event->kernel_error = event->user_error = 0;
+	event->deferred = 0;
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 
 	slot->frames = 0;
@@ -60,6 +61,10 @@ static __always_inline int on_sample(void *ctx, bool by_tables)
 	if (profile_config.sides & STACK_USER) {
 		if (by_tables) {
 			walk_user_stack(slot, id, event->process, FROM_LEAF);
+			if (is_to_be_deferred(slot)) {
+				event->deferred = mix(event->time_ns, event->cpu);
+				defer_walk(id, event->deferred, event->time_ns);
+			}
 		} else {
 			got = add_frames(ctx, slot, BPF_F_USER_STACK);
 			if (got < 0 && got != -EFAULT)

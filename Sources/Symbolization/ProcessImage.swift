@@ -226,7 +226,7 @@ final class ProcessImage {
         return hasChanged
     }
 
-    private static let mostRegions = 1 << 14
+    private static let mostRegions = 1 << 17
 
     /// Takes over new mappings. Old ones that they leave room for stay, for addresses that were recorded before.
     ///

@@ -84,6 +84,7 @@ final class MemleakReport {
         _ object: LoadedObject, _ mappings: MappingBook?, minimumAge: UInt64, since: UInt64,
         endsInterval: Bool
     ) throws {
+        names.settle()
         var found: [UInt64: Sum] = [:]
         blocks = [:]
         let generation = try object.sharedVariable("memleak_state", as: memleak_state.self).value.generation
@@ -91,8 +92,8 @@ final class MemleakReport {
         if let mappings {
             mappings.forEachBlock(since: since...max(since, latest)) { add($0, $1, to: &found) }
             for (stack, total) in mappings.totals where options.pictures.pprof != nil {
-                found[stack, default: Sum()].total.allocated = total.count
-                found[stack, default: Sum()].total.allocated_bytes = total.bytes
+                found[names.canonical(stack), default: Sum()].total.allocated += total.count
+                found[names.canonical(stack), default: Sum()].total.allocated_bytes += total.bytes
             }
         } else if !options.combinedOnly {
             let times = BlockClock.reading(since)...max(BlockClock.reading(latest), BlockClock.reading(since))
@@ -130,9 +131,10 @@ final class MemleakReport {
             guard chance > 0 else { return }
             weight = 1 / chance
         }
-        found[block.stack, default: Sum()].bytes += weight * Double(block.bytes)
-        found[block.stack, default: Sum()].count += weight
-        if options.showBlocks { blocks[block.stack, default: []].append((address, block.bytes)) }
+        let stack = names.canonical(block.stack)
+        found[stack, default: Sum()].bytes += weight * Double(block.bytes)
+        found[stack, default: Sum()].count += weight
+        if options.showBlocks { blocks[stack, default: []].append((address, block.bytes)) }
     }
 
     private var readsTotals: Bool {
@@ -144,12 +146,12 @@ final class MemleakReport {
         let totals: HashMap<UInt64, stack_total> = object.map("stack_totals")
         try totals.forEachInBatches { stack, total in
             let total = total.pointee.since(totalsBefore[stack.pointee])
-            found[stack.pointee, default: Sum()].total = total
+            let stack = names.canonical(stack.pointee)
+            found[stack, default: Sum()].total.add(total)
             guard options.combinedOnly else { return }
             // More may be freed than was allocated since.
-            found[stack.pointee]?.bytes = Double(
-                Int64(bitPattern: total.allocated_bytes &- total.freed_bytes))
-            found[stack.pointee]?.count = Double(Int64(bitPattern: total.allocated &- total.freed))
+            found[stack]?.bytes += Double(Int64(bitPattern: total.allocated_bytes &- total.freed_bytes))
+            found[stack]?.count += Double(Int64(bitPattern: total.allocated &- total.freed))
         }
     }
 
@@ -178,7 +180,7 @@ final class MemleakReport {
 
     /// Names stacks now: the map and the process may be gone later.
     func nameStacks(_ object: LoadedObject, _ wanted: [UInt64]) {
-        let store = StackStore(object)
+        let store = StackStore(object, names)
         // Not for longer: an address may stand for something else when the process has mapped another file there.
         var known: [UInt64: [UInt64: NamedStacks.Part]] = [:]
         let unnamed = wanted.filter { !stacks.has($0) }
@@ -287,6 +289,15 @@ final class MemleakReport {
 }
 
 extension stack_total {
+    fileprivate mutating func add(_ other: stack_total) {
+        allocated_bytes &+= other.allocated_bytes
+        allocated &+= other.allocated
+        freed_bytes &+= other.freed_bytes
+        freed &+= other.freed
+        temporary &+= other.temporary
+        temporary_bytes &+= other.temporary_bytes
+    }
+
     /// What has come since an earlier count.
     fileprivate func since(_ earlier: stack_total?) -> stack_total {
         guard let earlier else { return self }

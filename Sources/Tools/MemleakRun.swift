@@ -100,7 +100,6 @@ final class MemleakRun {
             if byTables {
                 // Of one process.
                 try object.resize("unwind_processes", to: 64)
-                try object.resize("unwind_mappings", to: 16_384)
                 try object.resize("unwind_pages", to: 32_768)
                 try object.resize("unwind_rules", to: 16_384)
             }

@@ -46,7 +46,7 @@ final class OffCPUTrace {
     let choice: Choice
     /// nil where user stacks follow frame pointers.
     let unwinder: StackUnwinder?
-    private let stacks: StackStore
+    private var stacks: StackStore
     private let launched: Int32?
     /// TASK_TRACED (linux/sched.h).
     private static let traced: UInt32 = 8
@@ -102,6 +102,8 @@ final class OffCPUTrace {
         into report: StackReport, labels: [String: String] = [:],
         values: (_ nanoseconds: UInt64, _ blocks: UInt64) -> [UInt64] = { [$0, $1] }
     ) {
+        report.names.settle()
+        stacks = StackStore(object, report.names)
         let totals: HashMap<block_key, block_total> = object.map("totals")
         totals.forEach { key, total in
             // Where we have stopped it ourselves, to see its libraries.

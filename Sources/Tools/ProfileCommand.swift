@@ -147,7 +147,9 @@ package struct ProfileCommand: TracingCommand {
             Session.Source(object: loaded, what: "samples") { record in
                 guard let sample = StackSample(record, byThread: offCPU) else { return }
                 counted.add(sample)
-                var key = sample.key
+                let rest = sample.head.deferred == 0 ? nil : report.names.takeRest(sample.head.deferred)
+                var key =
+                    rest.map(sample.key.continued) ?? report.names.trusted(sample.key, sample.head.time_ns)
                 key.moment = report.names.observe(
                     sample.process, at: sample.head.time_ns, running: key.user.first,
                     isCut: key.userEnd.isForWantOfMappings)

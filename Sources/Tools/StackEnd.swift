@@ -35,6 +35,7 @@ struct StackEnd: Hashable {
         case STACK_END_UNKNOWN_PROCESS: "unknown process"
         case STACK_END_32_BIT: "32-bit"
         case STACK_END_BUSY: "busy"
+        case STACK_END_REMAPPED: "remapped"
         default: "unknown"
         }
     }
@@ -50,6 +51,7 @@ struct StackEnd: Hashable {
         case STACK_END_NONSENSE: "[cut: stack pointer makes no sense]"
         case STACK_END_UNKNOWN_PROCESS: "[cut: process too new]"
         case STACK_END_32_BIT: "[cut: 32-bit code]"
+        case STACK_END_REMAPPED: "[cut: code was mapped anew at that moment]"
         default: "[cut: no room to unwind]"
         }
     }
@@ -58,8 +60,13 @@ struct StackEnd: Hashable {
 /// The stacks that programs have stored (bpf/lib/stacks.bpf.h).
 struct StackStore {
     private let stacks: HashMap<UInt64, stack_trace>
+    private let names: StackNames?
 
-    init(_ object: LoadedObject) { stacks = object.map("stacks") }
+    /// - Parameter names: knows which stacks may have been walked by rules of the past.
+    init(_ object: LoadedObject, _ names: StackNames? = nil) {
+        stacks = object.map("stacks")
+        self.names = names
+    }
 
     /// How many sums there may be under so many stacks: a stack of the kernel goes with several of users, and with
     /// several threads.
@@ -83,9 +90,15 @@ struct StackStore {
             let addresses = (0..<min(Int(frames), room)).map {
                 bytes.loadUnaligned(fromByteOffset: head + $0 * 8, as: UInt64.self)
             }
-            let time = bytes.loadUnaligned(
-                fromByteOffset: MemoryLayout<stack_trace>.offset(of: \.first_ns) ?? 0, as: UInt64.self)
-            return (addresses, StackEnd(end), time)
+            func word(_ place: Int?) -> UInt64 {
+                bytes.loadUnaligned(fromByteOffset: place ?? 0, as: UInt64.self)
+            }
+            let time = word(MemoryLayout<stack_trace>.offset(of: \.first_ns))
+            let process = word(MemoryLayout<stack_trace>.offset(of: \.process))
+            guard let names, process > 0 else { return (addresses, StackEnd(end), time) }
+            let trusted = names.trusted(
+                addresses, StackEnd(end), of: Int32(truncatingIfNeeded: process), at: time)
+            return (trusted.addresses, trusted.end, time)
         }
     }
 }

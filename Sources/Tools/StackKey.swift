@@ -2,6 +2,18 @@
 internal import CBPFPrograms
 internal import Reporting
 
+extension StackNames {
+    /// A key without what may be wrong of its user's stack.
+    func trusted(_ key: StackReport.Key, _ time: UInt64) -> StackReport.Key {
+        let (addresses, end) = trusted(key.user, key.userEnd, of: key.process, at: time)
+        guard addresses.count < key.user.count else { return key }
+        var key = key
+        key.user = addresses
+        key.userEnd = end
+        return key
+    }
+}
+
 extension StackReport {
     /// What stacks are added up by.
     struct Key: Hashable {
@@ -10,7 +22,7 @@ extension StackReport {
         let comm: String
         /// Leaf first.
         let kernel: [UInt64]
-        let user: [UInt64]
+        var user: [UInt64]
         var userEnd = StackEnd.unknown
         /// Since when the process's addresses have stood for what they stood for then, as the symbolizer has it; nil
         /// if that is not known.
@@ -20,6 +32,14 @@ extension StackReport {
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
         var waker: Waker?
+
+        /// With more frames behind those of the user.
+        func continued(_ rest: (addresses: [UInt64], end: StackEnd)) -> Self {
+            var key = self
+            key.user = StackNames.withoutEnd((user + rest.addresses)[...])
+            key.userEnd = rest.end
+            return key
+        }
     }
 
     /// Who ended a wait, and on which stack.

@@ -37,12 +37,18 @@ extension Session {
         return (try loaded(byTables: false), nil)
     }
 
+    /// Room for walks that came to unknown code, 8 to 128 KB each, for the moment that it takes us to look.
+    private static let deferredBytes: UInt32 = 4 << 20
+
     private func prepareStacks(
         _ object: borrowing OpenObject, _ options: UnwindOptions, byTables: Bool
     ) throws {
         object.chooseUnwinder(byTables: byTables)
-        object.setConstant("unwind_config", to: unwind_config(frames: options.maxFrames, reserved: 0))
-        if !byTables {
+        object.setConstant(
+            "unwind_config", to: unwind_config(frames: options.maxFrames, defers: byTables ? 1 : 0))
+        if byTables {
+            try object.resize("deferred_stacks", to: Self.deferredBytes)
+        } else {
             for map in ["unwind_rows", "unwind_pages", "unwind_rules", "unwind_mappings", "unwind_processes"]
             {
                 try object.resize(map, to: 1)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
 internal import Reading
 internal import Reporting
 internal import Symbolization
@@ -16,6 +17,7 @@ final class StackNames {
     private var watch: TaskWatch?
     private var debugFiles: DebugFileServer?
     private var say: ((String) -> Void)?
+    private var deferred: [DeferredStacks] = []
 
     init(_ options: PictureOptions) {
         self.options = options
@@ -39,10 +41,56 @@ final class StackNames {
         for unwinder in served { unwinder.makeTable = reader.unwindTable }
         let feed = UnwinderFeed(served, symbolizer, only: processes)
         self.feed = feed
-        watch?.afterReading = feed.flush
+        watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         for process in session.livingProcesses { symbolizer.observe(process: process) }
         feed.flush()
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
+        deferred = try served.map { unwinder in
+            try DeferredStacks(unwinder, symbolizer, session) { [unowned self] process, address, time in
+                if processes?.contains(process) ?? true { look(process, at: address, time) }
+            }
+        }
+    }
+
+    /// Makes sure that it is known what a process had at an address when its stack was taken.
+    private func look(_ process: Int32, at address: UInt64, _ time: UInt64) {
+        watch?.catchUp(with: time)
+        if symbolizer.code(of: process, holding: address, at: time) == nil {
+            // What an address leads to that is nonsense need not be looked at each time.
+            if watch == nil || time - min(time, lastLook[process] ?? 0) > Self.lookAtNew {
+                lastLook[process] = time
+                symbolizer.observe(process: process)
+            }
+        }
+        feed?.flush()
+    }
+
+    /// A stack as far as it was surely walked by the rules of the code that was there at the time.
+    func trusted(
+        _ addresses: [UInt64], _ end: StackEnd, of process: Int32, at time: UInt64
+    ) -> (addresses: [UInt64], end: StackEnd) {
+        guard let changes = feed?.changes[process] else { return (addresses, end) }
+        let doubtful = changes.filter { $0.time.contains(time) }
+        guard !doubtful.isEmpty,
+            let first = addresses.firstIndex(where: { address in
+                doubtful.contains { $0.code.contains(address) }
+            })
+        else { return (addresses, end) }
+        return (Array(addresses[...first]), StackEnd(UInt8(STACK_END_REMAPPED.rawValue)))
+    }
+
+    /// Ends the walks that programs have left to us so far.
+    func settle() { for stacks in deferred { stacks.settle() } }
+
+    /// The stack that a stored stack is the same as.
+    func canonical(_ stack: UInt64) -> UInt64 {
+        deferred.reduce(stack) { $1.canonical($0) }
+    }
+
+    /// What follows the frames of an event.
+    func takeRest(_ number: UInt64) -> (addresses: [UInt64], end: StackEnd)? {
+        for stacks in deferred { if let rest = stacks.takeRest(number) { return rest } }
+        return nil
     }
 
     /// Call while a process lives, so that its frames can be named when it is gone.

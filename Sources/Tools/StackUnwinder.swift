@@ -10,6 +10,7 @@ internal import Unwinding
 /// See bpf/include/unwind.h for the layout. A file's table is made when a process is first seen to map it, and serves
 /// all processes.
 final class StackUnwinder {
+    let object: LoadedObject
     private let rows: RowStore
     private let rules: RuleStore
     private let pages: SharedArray<unwind_page>
@@ -44,6 +45,7 @@ final class StackUnwinder {
     }
 
     init(_ object: LoadedObject) throws {
+        self.object = object
         rows = RowStore(object)
         rules = RuleStore(try object.sharedArray("unwind_rules"))
         pages = try object.sharedArray("unwind_pages")
@@ -55,27 +57,32 @@ final class StackUnwinder {
     /// .eh_frame.
     ///
     /// - Parameter meaning: of the process's addresses, as the symbolizer has it.
-    func update(_ process: Int32, _ code: [CodeRegion], meaning: UInt32) {
+    /// - Returns: where there was other code before.
+    @discardableResult
+    func update(_ process: Int32, _ code: [CodeRegion], meaning: UInt32) -> [Range<UInt64>] {
         let list = code.map(mapping)
         let old = known[process]
         if let old, old.meaning == meaning, mappings.holds(list, at: old) {
             // The programs drop their entry when the process executes another program: it may be missing.
+            // And its walks may be left to us again.
             try? processes.set(UInt32(process), to: old)
-            return
+            return []
         }
         guard let place = mappings.place(list, meaning: meaning) else {
             counts.processesLeftOut += 1
-            return
+            return []
         }
         do {
             try processes.set(UInt32(process), to: place)
         } catch {
             counts.processesLeftOut += 1
             mappings.retire(place)
-            return
+            return []
         }
         known[process] = place
-        if let old { mappings.retire(old) }
+        guard let old else { return [] }
+        defer { mappings.retire(old) }
+        return mappings.replaced(old, by: list)
     }
 
     /// Forgets a process that has ended.
@@ -88,12 +95,25 @@ final class StackUnwinder {
     /// Bytes that tables and lists take in the kernel.
     var bytesHeld: Int { rows.bytesHeld + usedPages * MemoryLayout<unwind_page>.stride + rules.bytesHeld }
 
+    /// The rule of an address in a region, found as the programs do; CFA_NO_RULE if there is none.
+    func rule(at address: UInt64, in region: CodeRegion) -> unwind_rule {
+        let mapping = mapping(region)
+        let offset = address &- mapping.bias
+        guard offset >> UInt64(UNWIND_PAGE_BITS) < UInt64(mapping.pages) else { return unwind_rule() }
+        let page = pages[Int(mapping.first_page) + Int(offset >> UInt64(UNWIND_PAGE_BITS))]
+        guard let row = rows.find(UInt32(truncatingIfNeeded: offset & 0xffff), in: page) else {
+            return unwind_rule()
+        }
+        return rules.rule(row >> 16)
+    }
+
     private func mapping(_ region: CodeRegion) -> unwind_mapping {
         let placed = region.module.map(table)
         return unwind_mapping(
             start: region.start, end: region.end,
             bias: region.start &- region.address &+ (placed?.base ?? 0),
-            first_page: placed?.firstPage ?? 0, pages: placed?.pages ?? 0)
+            first_page: placed?.firstPage ?? (region.isFile ? 0 : UNWIND_NO_FILE),
+            pages: placed?.pages ?? 0)
     }
 
     private func table(of module: Module) -> Placed {
@@ -135,14 +155,29 @@ private final class RowStore {
     private static let perArray = Int(UNWIND_ROW_ELEMENTS) * perElement
 
     private let object: LoadedObject
-    private var array: SharedArray<UInt32>?
-    private var arrays = 0
+    private var all: [SharedArray<UInt32>] = []
+    private var array: SharedArray<UInt32>? { all.last }
+    private var arrays: Int { all.count }
     /// In the last array.
     private var used = 0
 
     init(_ object: LoadedObject) { self.object = object }
 
     var bytesHeld: Int { arrays * Self.perArray * 4 }
+
+    /// The last row of a page that begins at an offset or before.
+    func find(_ offset: UInt32, in page: unwind_page) -> UInt32? {
+        let number = Int(page.element) / Int(UNWIND_ROW_ELEMENTS)
+        guard page.count > 0, all.indices.contains(number) else { return nil }
+        let start = Int(page.element) % Int(UNWIND_ROW_ELEMENTS) * Self.perElement
+        var low = start + Int(page.first)
+        var high = low + Int(page.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if all[number][middle] & 0xffff <= offset { low = middle } else { high = middle }
+        }
+        return all[number][low]
+    }
 
     /// Stores a page's rows; nil if there is no room.
     ///
@@ -158,8 +193,7 @@ private final class RowStore {
                     to: "unwind_rows", at: arrays, values: Int(UNWIND_ROW_ELEMENTS),
                     valueBytes: MemoryLayout<unwind_rows>.size)
             else { return nil }
-            array = made
-            arrays += 1
+            all.append(made)
             used = 0
         }
         let start = rows.startIndex
@@ -191,6 +225,8 @@ private final class RuleStore {
 
     var bytesHeld: Int { numbers.count * MemoryLayout<unwind_rule>.stride }
 
+    func rule(_ number: UInt32) -> unwind_rule { rules[Int(number)] }
+
     func number(_ rule: unwind_rule) -> UInt16 {
         let content = withUnsafeBytes(of: rule) {
             Content(
@@ -204,142 +240,5 @@ private final class RuleStore {
         rules[Int(number)] = rule
         numbers[content] = number
         return number
-    }
-}
-
-/// Brings what a symbolizer learns of processes to unwinders, many changes at once: a process that starts maps one
-/// file after the other.
-final class UnwinderFeed {
-    let unwinders: [StackUnwinder]
-    private let symbolizer: Symbolizer
-    private let only: Set<Int32>?
-    private var changed: Set<Int32> = []
-
-    /// - Parameter only: the processes that matter; nil for all.
-    init(_ unwinders: [StackUnwinder], _ symbolizer: Symbolizer, only: Set<Int32>?) {
-        self.unwinders = unwinders
-        self.symbolizer = symbolizer
-        self.only = only
-        symbolizer.codeChanged = { [unowned self] process in
-            if only?.contains(process) ?? true { changed.insert(process) }
-        }
-    }
-
-    func flush() {
-        guard !changed.isEmpty else { return }
-        for process in changed {
-            let code = symbolizer.code(of: process)
-            for unwinder in unwinders {
-                if let code {
-                    unwinder.update(process, code, meaning: symbolizer.meaning(of: process))
-                } else {
-                    unwinder.remove(process)
-                }
-            }
-        }
-        changed = []
-    }
-}
-
-/// The lists of mappings of all processes.
-///
-/// Processes with the same mappings, to which addresses mean the same, share a list, as after a fork. A list is never changed in place: a program may be
-/// searching it. A new one is written elsewhere, and the room of the old one is used again when nobody can be searching
-/// it any more: a walk takes microseconds, but a child that was just forked has its parent's list without our knowing.
-private final class MappingStore {
-    private static let restNanoseconds: UInt64 = 500_000_000
-    private static let least = 8
-
-    private struct List {
-        let place: unwind_process
-        var users: Int
-    }
-
-    private let mappings: SharedArray<unwind_mapping>
-    private var used = 0
-    private var serial: UInt32 = 0
-    private var lists: [Int: List] = [:]
-    /// Of a list, by its first mapping.
-    private var hashes: [UInt32: Int] = [:]
-    /// By capacity, a power of two.
-    private var free: [Int: [UInt32]] = [:]
-    private var resting: [(since: UInt64, place: unwind_process)] = []
-
-    init(_ mappings: SharedArray<unwind_mapping>) { self.mappings = mappings }
-
-    func holds(_ list: [unwind_mapping], at place: unwind_process) -> Bool {
-        Int(place.count) == list.count
-            && list.indices.allSatisfy { index in
-                let known = mappings[Int(place.first) + index]
-                let other = list[index]
-                return known.start == other.start && known.end == other.end && known.bias == other.bias
-                    && known.first_page == other.first_page && known.pages == other.pages
-            }
-    }
-
-    /// Writes a list, unless it is there already; nil if there is no room. To be given back by `retire`.
-    func place(_ list: [unwind_mapping], meaning: UInt32) -> unwind_process? {
-        let hash = Self.hash(list, meaning)
-        if let known = lists[hash], known.place.meaning == meaning, holds(list, at: known.place) {
-            lists[hash]?.users += 1
-            return known.place
-        }
-        takeBack()
-        let capacity = Self.capacity(list.count)
-        let first: UInt32
-        if let place = free[capacity]?.popLast() {
-            first = place
-        } else {
-            guard used + capacity <= mappings.count else { return nil }
-            first = UInt32(used)
-            used += capacity
-        }
-        mappings.fill(Int(first)..<Int(first) + list.count) { list[$0] }
-        serial += 1
-        let place = unwind_process(
-            first: first, count: UInt32(list.count), serial: serial, meaning: meaning)
-        // Of two lists with one hash, only the first is shared.
-        if lists[hash] == nil {
-            lists[hash] = List(place: place, users: 1)
-            hashes[first] = hash
-        }
-        return place
-    }
-
-    func retire(_ place: unwind_process) {
-        if let hash = hashes[place.first], let list = lists[hash] {
-            guard list.users == 1 else {
-                lists[hash]?.users -= 1
-                return
-            }
-            lists[hash] = nil
-            hashes[place.first] = nil
-        }
-        resting.append((monotonicNanoseconds(), place))
-    }
-
-    private func takeBack() {
-        let now = monotonicNanoseconds()
-        let over = resting.prefix { now - $0.since > Self.restNanoseconds }
-        for (_, place) in over { free[Self.capacity(Int(place.count)), default: []].append(place.first) }
-        resting.removeFirst(over.count)
-    }
-
-    private static func hash(_ list: [unwind_mapping], _ meaning: UInt32) -> Int {
-        var hasher = Hasher()
-        hasher.combine(meaning)
-        for mapping in list {
-            hasher.combine(mapping.start)
-            hasher.combine(mapping.end)
-            hasher.combine(mapping.bias)
-            hasher.combine(mapping.first_page)
-        }
-        return hasher.finalize()
-    }
-
-    private static func capacity(_ count: Int) -> Int {
-        var capacity = least
-        while capacity < count { capacity <<= 1 }
-        return capacity
     }
 }

@@ -173,7 +173,8 @@ private final class StackCounts {
     }
 
     private func read(_ wanted: (_ key: [UInt8], _ count: UInt64) -> UInt64) {
-        let stacks = StackStore(object)
+        report.names.settle()
+        let stacks = StackStore(object, report.names)
         let counted: HashMap<counted_stack, stack_count> = object.map("counted")
         counted.forEach { key, count in
             let calls = wanted(withUnsafeBytes(of: key) { [UInt8]($0) }, count.pointee.count)

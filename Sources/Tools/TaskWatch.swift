@@ -10,6 +10,8 @@ final class TaskWatch {
     private let only: Set<Int32>?
     private var lostBefore: UInt64 = 0
     private var nextRepair: UInt64 = 0
+    /// All is known that happened before this, in nanoseconds of the monotonic clock.
+    var upTo: UInt64 { events.upTo }
     /// Called when the symbolizer has been told of what happened.
     var afterReading: () -> Void = {}
 

@@ -31,18 +31,23 @@ package final class EventRing {
     private let handle: (RawSpan) -> Void
 
     /// For epoll: becomes readable when a program asks for attention.
-    let descriptor: Int32
+    package let descriptor: Int32
 
     /// - Parameters:
     ///   - object: must outlive the ring.
+    ///   - map: another ring of the object, whose records wake us by themselves.
     ///   - handle: called with each record, which is valid during the call only.
-    package init(_ object: LoadedObject, handle: @escaping (RawSpan) -> Void) throws(BPFError) {
+    package init(
+        _ object: LoadedObject, map: String = "events", handle: @escaping (RawSpan) -> Void
+    ) throws(BPFError) {
         self.handle = handle
-        descriptor = object.descriptor(ofMap: "events")
-        capacity = object.entries(ofMap: "events")
+        descriptor = object.descriptor(ofMap: map)
+        capacity = object.entries(ofMap: map)
         let page = Int(getpagesize())
         channel = try object.sharedVariable("event_channel", as: event_channel.self)
-        channel.pointer.pointee.wake_bytes = UInt32(clamping: capacity / Self.wakeDivisor)
+        if map == "events" {
+            channel.pointer.pointee.wake_bytes = UInt32(clamping: capacity / Self.wakeDivisor)
+        }
         consumerPage = try Mapping(descriptor, at: 0, bytes: page, PROT_READ | PROT_WRITE)
         records = try Mapping(descriptor, at: page, bytes: page + 2 * capacity, PROT_READ)
         consumer = consumerPage.start

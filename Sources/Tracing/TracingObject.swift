@@ -154,6 +154,8 @@ package final class LoadedObject {
     }
 
     /// The capacity of a map: bytes of a ring buffer.
+    package func hasMap(_ name: String) -> Bool { bpf_object__find_map_by_name(object, name) != nil }
+
     func entries(ofMap name: String) -> Int {
         Int(bpf_map__max_entries(OpenObject.map(name, of: object)))
     }
@@ -329,6 +331,18 @@ package struct HashMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
             filled = found == 0 ? size : 0
         }
         return found == 0 ? bytes : nil
+    }
+
+    /// Writes a value of a map whose values are larger than a struct says.
+    /// - Parameter bytes: cut, or filled up with zeros, to that size.
+    package func set(_ key: Key, bytes: [UInt8]) throws(BPFError) {
+        var key = key
+        let size = Int(bpf_map__value_size(map))
+        var value = Array(bytes.prefix(size))
+        value += [UInt8](repeating: 0, count: size - value.count)
+        try check(
+            bpf_map__update_elem(map, &key, MemoryLayout<Key>.size, &value, size, 0),
+            "fill the map \(String(cString: bpf_map__name(map)))")
     }
 
     package func set(_ key: Key, to value: Value) throws(BPFError) {

@@ -15,6 +15,8 @@ struct FunctionEntry {
     var isSignalReturn = false
     /// Whether it is a linker's stubs, which jump on with the stack as it was at the call.
     var isStubs = false
+    /// The number of a function of Go that is described by Go's own table.
+    var goFunction: Int32 = -1
 }
 
 /// Reads the entries of sections, but not the instructions of functions.

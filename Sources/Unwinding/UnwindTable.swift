@@ -62,6 +62,8 @@ package struct UnwindTable: Sendable {
             let bias = SegmentMap(elf).base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0
             if let section = CallFrameSection.debugging(other, bias: bias) { builder.add(section) }
         }
+        // Where DWARF is stripped.
+        if builder.coveredBytes < code / 2, let functions = GoFunctions(elf) { builder.add(functions) }
         builder.addSignalReturns()
         builder.addStubs(elf.linkerStubs)
         guard let table = builder.build() else { return nil }

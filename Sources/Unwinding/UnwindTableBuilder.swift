@@ -10,6 +10,7 @@ struct UnwindTableBuilder {
     /// In ascending order of their beginnings.
     private var functions: [FunctionEntry] = []
     private var rules = UnwindRules()
+    private var goFunctions: GoFunctions?
     private(set) var statistics = UnwindTable.Statistics()
     /// What may still be executed, in bytes of instructions. Each is executed once, unless functions overlap.
     private var budget = 0
@@ -69,6 +70,42 @@ struct UnwindTableBuilder {
             .sorted { $0.start < $1.start }
         functions += Self.outside(functions, stubs)
         Self.sort(&functions)
+    }
+
+    /// Adds the functions of Go that no section describes.
+    mutating func add(_ goFunctions: GoFunctions) {
+        var added: [FunctionEntry] = []
+        for number in 0..<goFunctions.count {
+            guard let function = goFunctions.function(number),
+                let range = code.clipped(function.start, function.end)
+            else { continue }
+            added.append(
+                FunctionEntry(start: range.lowerBound, end: range.upperBound, goFunction: Int32(number)))
+        }
+        Self.sort(&added)
+        functions += Self.outside(functions, added)
+        Self.sort(&functions)
+        self.goFunctions = goFunctions
+        budget += 1 << 16 + goFunctions.byteCount * 8
+    }
+
+    /// Adds the rows of a part of a function of Go.
+    private mutating func addGo(_ entry: FunctionEntry, _ part: Range<UInt64>, _ rows: inout UnwindRows) {
+        guard let function = goFunctions?.function(Int(entry.goFunction)) else { return rows.add(part, 0) }
+        guard goFunctions?.isRoot(function) != true else {
+            return rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_ROOT)) ?? 0)
+        }
+        var found: [(Range<UInt64>, Int64)] = []
+        goFunctions?.forEachDepth(of: function) { found.append(($0, $1)) }
+        // Of a hostile file, all functions may have the same long table.
+        budget -= found.count * 2 + 32
+        guard budget > 0 else { return rows.add(part, 0) }
+        for (range, depth) in found {
+            let clamped = range.clamped(to: part)
+            guard !clamped.isEmpty else { continue }
+            let rule = CallFrameMachine.goRule(depth: depth)
+            rows.add(clamped, rule.flatMap { rules.number(of: $0) } ?? 0)
+        }
     }
 
     /// By address. Of functions that begin at the same, the one that is first in the file comes last, and so wins.
@@ -161,6 +198,7 @@ struct UnwindTableBuilder {
             rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_SIGNAL)) ?? 0)
             return
         }
+        guard function.goFunction < 0 else { return addGo(function, part, &rows) }
         guard !function.isStubs else {
             rows.add(part, rules.number(of: CallFrameMachine.stubs) ?? 0)
             return

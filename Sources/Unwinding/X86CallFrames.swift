@@ -14,6 +14,10 @@ enum X86CallFrames {
     private static let stackPointer: UInt64 = 7
     private static let registers: Range<UInt64> = 0..<16
 
+    /// Where the kernel saves registers for a handler, from the stack pointer in rt_sigreturn on: r8 to r15, di, si, bp,
+    /// bx, dx, ax, cx, sp, ip (asm/sigcontext.h).
+    static let signalRegisters: (offset: UInt64, fp: UInt64, sp: UInt64, pc: UInt64) = (40, 80, 120, 128)
+
     /// mov $15, %rax; syscall: how the C libraries, GDB and the kernel know code that returns from a signal handler.
     static let signalReturn: [UInt8] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]
 
@@ -38,6 +42,18 @@ enum X86CallFrames {
         var rule = rule(CFA_STACK)
         rule.cfa_offset = 8
         rule.ra_offset = -8
+        return rule
+    }
+
+    /// Of code of Go, which has so many bytes on the stack above the return address; nil if it cannot have.
+    ///
+    /// The frame pointer is saved behind the return address as soon as there is a frame.
+    static func goRule(depth: Int64) -> unwind_rule? {
+        guard depth >= 0, depth % 8 == 0, let offset = Int32(exactly: depth + 8) else { return nil }
+        var rule = rule(CFA_STACK)
+        rule.cfa_offset = offset
+        rule.ra_offset = -8
+        if depth > 0 { save(&rule, FRAME_POINTER_SAVED, -16) }
         return rule
     }
 

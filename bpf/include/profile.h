@@ -20,6 +20,7 @@ struct profile_event {
 	__s32 user_error;
 	__u16 kernel_frames;
 	__u16 user_frames;
+	__u64 deferred; /* the user's stack goes on where a deferred_stack with this number says; 0: it does not */
 	__u8 user_end; /* enum stack_end */
 	__u8 reserved[7];
 	char comm[TASK_COMM_BYTES];

@@ -25,8 +25,10 @@ enum stack_end {
 	STACK_END_UNREADABLE = 5, /* the stack could not be read, as when it is paged out */
 	STACK_END_NONSENSE = 6, /* a stack pointer that does not move up */
 	STACK_END_UNKNOWN_PROCESS = 7, /* a process that is not known yet */
-	STACK_END_32_BIT = 8, /* code of 32 bits is not unwound */
+	STACK_END_32_BIT = 8, /* code of 32 bits without a frame pointer */
 	STACK_END_BUSY = 9, /* no memory to work in: too many programs interrupted each other */
+	STACK_END_REMAPPED =
+		10, /* code was mapped anew while the rules of what was there before were still used */
 };
 
 /* In an end, beside it: at least one frame was found by the frame pointer, for want of something better. */
@@ -38,6 +40,7 @@ struct stack_trace {
 	__u8 end; /* enum stack_end */
 	__u8 reserved[3];
 	__u64 first_ns; /* when it was stored, CLOCK_MONOTONIC */
+	__u64 process; /* whose it was then; 0: it was surely walked by what held at that time */
 	__u64 addresses[STACK_FRAMES]; /* the leaf first */
 };
 
@@ -46,6 +49,26 @@ struct stack_trace {
  * that it has executed since. Process numbers are used again, and programs have other code at the same addresses.
  */
 #define PROGRAM_EXECUTION_BITS 8
+
+/*
+ * A walk that came to code which the reader had not told of yet, and what it takes to go on: the reader does so, once it
+ * knows what was mapped at that time. The stack's bytes follow.
+ */
+struct deferred_stack {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 stack; /* what the frames so far are stored under, or the number of the event that has them */
+	__u64 pc; /* of the last frame so far; the registers are those in it */
+	__u64 sp;
+	__u64 fp;
+	__u64 start; /* the address of the bytes */
+	__u32 process;
+	__u32 bytes; /* how many could be read */
+	__u32 most_frames; /* that there may be more */
+	__u8 is_exact; /* pc is no return address */
+	__u8 is_32_bit;
+	__u8 by_frame_pointer; /* some frame was found so */
+	__u8 reserved;
+};
 
 /* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */
 struct process_event {

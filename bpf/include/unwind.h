@@ -19,7 +19,7 @@
 #define UNWIND_ROW_ELEMENTS 16 /* of one array */
 #define UNWIND_ROW_ARRAYS 1024
 #define UNWIND_PAGES 131072 /* of all files: 8 GB of code */
-#define UNWIND_MAPPINGS 131072 /* of all processes */
+#define UNWIND_MAPPINGS 262144 /* of all processes */
 #define UNWIND_PROCESSES 32768
 
 /* How the canonical frame address (CFA: the caller's stack pointer) is found. */
@@ -66,13 +66,16 @@ struct unwind_page {
 	__u16 count;
 };
 
+/* In the place of the first page: there is no file, as for code made at run time. */
+#define UNWIND_NO_FILE 0xffffffff
+
 /* A mapping of code in a process. */
 struct unwind_mapping {
 	__u64 start;
 	__u64 end;
 	__u64 bias; /* where the first of the pages lies in this process */
 	__u32 first_page;
-	__u32 pages; /* 0: there is no table, as for code made at run time */
+	__u32 pages; /* 0: there is no table */
 };
 
 /* The mappings of a process, in ascending order. */
@@ -81,11 +84,16 @@ struct unwind_process {
 	__u32 count;
 	__u32 serial; /* of what the list says: no other list has it, not even a later one in the same place */
 	__u32 meaning; /* of the process's addresses: another one when what was at some of them is replaced */
+	__s32 deferrals; /* how many more walks may be left to the reader before it tells of another list */
+	__u32 reserved;
 };
+
+/* A process whose code is not found in its list however often the reader looks must not send it all its stacks. */
+#define UNWIND_DEFERRALS 512
 
 struct unwind_config {
 	__u32 frames; /* most frames of a user stack */
-	__u32 reserved;
+	__u32 defers; /* walks that come to unknown code are left to the reader */
 };
 
 #endif

@@ -183,6 +183,7 @@ struct mm_struct {
 	unsigned long brk;
 	unsigned long arg_start;
 	unsigned long arg_end;
+	unsigned long start_stack;
 	struct uprobes_state uprobes_state;
 };
 

@@ -13,7 +13,7 @@
 SHARED_TYPE(stack_trace);
 
 #define STACKS_DEFAULT 16384
-#define TRACE_HEAD_WORDS 3 /* of struct stack_trace, in front of the addresses */
+#define TRACE_HEAD_WORDS 4 /* of struct stack_trace, in front of the addresses */
 
 /* Values are struct stack_trace, with more addresses than it has if the reader has made them larger. */
 struct {
@@ -56,6 +56,7 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 	if (bpf_map_lookup_elem(&stacks, &hash))
 		return hash;
 	trace[2] = bpf_ktime_get_ns();
+	trace[3] = slot->process;
 	if (bpf_map_update_elem(&stacks, &hash, trace, BPF_ANY)) {
 		__sync_fetch_and_add(&event_channel.lost_stacks, 1);
 		stop_recording(slot);
@@ -65,7 +66,7 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 
 static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slot, __u32 id)
 {
-	slot->frames = 0;
+	slot->frames = slot->process = 0;
 	if (add_frames(ctx, slot, 0) <= 0)
 		return 0;
 	hash_frames(id);
@@ -76,13 +77,13 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
 					     __u32 process, bool by_tables, __u32 from)
 {
-	__u64 hash;
+	__u64 hash, time;
 	int end;
 
 	slot->frames = 0;
 	slot->hash = 0;
 	if (!by_tables) {
-		slot->recorded = slot->recalled = 0;
+		slot->recorded = slot->recalled = slot->process = 0;
 		add_frames(ctx, slot, BPF_F_USER_STACK);
 		if (from == FROM_RETURN && slot->frames)
 			bpf_probe_read_user(slot->addresses, sizeof(__u64),
@@ -96,6 +97,14 @@ static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot,
 	/* The same addresses can stand for something else later. */
 	slot->hash = slot->list.meaning;
 	walk(slot, id, end);
+	if (is_to_be_deferred(slot)) {
+		/* How it ends makes another stack of each. */
+		time = bpf_ktime_get_ns();
+		slot->hash = mix(mix(slot->hash, time), slot->sp);
+		hash = store_stack(slot);
+		defer_walk(id, hash, time);
+		return hash;
+	}
 	hash = store_stack(slot);
 	if (slot->recorded)
 		finish_memo(slot, hash);

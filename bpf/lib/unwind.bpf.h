@@ -84,7 +84,10 @@ struct stack_slot {
 	/* the mapping of the last pc */
 	__u64 map_start, map_bytes, bias;
 	__u32 first_page, pages;
+	/* the code in hand while its caller is looked for */
+	__u64 hand_pc, hand_start;
 	struct unwind_process list; /* of the process's mappings; serial 0 if it is not known */
+	__u32 process;
 	__u32 frames; /* in addresses */
 	__u32 most_frames; /* that there may be */
 	__u8 end; /* enum stack_end */
@@ -92,6 +95,9 @@ struct stack_slot {
 	__u8 has_registers; /* `registers` belong to the frame in hand */
 	__u8 by_frame_pointer; /* 1: some frame was found so; 2: the last one was */
 	__u8 recalled; /* the stack is one that was found before: stack_memo.bpf.h */
+	__u8 may_defer; /* a walk that comes to unknown code is left to the reader */
+	__u8 is_32_bit; /* words of the stack are of 4 bytes */
+	__u8 jumps; /* how often the stack pointer went where no frame could have taken it */
 	__u32 recorded; /* the memo that is being written, plus 1 */
 	__u64 window_start, window_bytes;
 	struct user_registers registers;
@@ -216,7 +222,7 @@ static __always_inline int read_stack(struct stack_slot *slot, __u32 id, __u64 a
 	return failed;
 }
 
-#define MAPPING_SEARCH_STEPS 14 /* 2^13 mappings in a process */
+#define MAPPING_SEARCH_STEPS 18 /* 2^17 mappings in a process */
 
 /* Finds the mapping of a pc: 0, or an enum stack_end. */
 __attribute__((noinline)) int find_mapping(__u32 id, __u64 pc)
@@ -302,6 +308,22 @@ static __always_inline struct unwind_rule *find_rule(struct stack_slot *slot, __
 
 #define FRAME_MOST_BYTES (8 << 20) /* a thread's whole stack, by default */
 #define FRAME_POINTER_REACH (1 << 20)
+#define STACK_JUMPS_MOST 16
+
+/*
+ * Whether a caller's stack pointer may be that far away: frames are large where code keeps its data in them, and
+ * coroutines, split stacks and handlers of signals have stacks elsewhere, below or above. Then the return address has to
+ * lie in code, and chains that lead back to themselves end.
+ */
+__attribute__((noinline)) int is_good_jump(__u32 id, __u64 ra)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+
+	if (!slot || slot->jumps >= STACK_JUMPS_MOST)
+		return 0;
+	slot->jumps++;
+	return !ra || !find_mapping(id, ra - 1);
+}
 
 #define ARGUMENTS_MOST 65536
 
@@ -318,42 +340,159 @@ static __always_inline bool is_process_start(struct stack_slot *slot, __u32 id)
 	       argument - slot->sp < FRAME_MOST_BYTES;
 }
 
+/* Takes a return address for the caller's, and the frame that it was found in for left. */
+static __always_inline int go_to_caller(struct stack_slot *slot, __u64 ra, __u64 sp, __u64 fp)
+{
+	slot->sp = sp;
+	slot->fp = fp;
+	slot->pc = ra;
+	slot->is_exact = slot->has_registers = 0;
+	return 0;
+}
+
+static __always_inline bool is_user_address(__u64 address)
+{
+	return address >= 4096 && !(address >> 47);
+}
+
+static __always_inline bool is_code(__u32 id, __u64 address)
+{
+	return is_user_address(address) && !find_mapping(id, address);
+}
+
+/* What is known of a call that has not returned yet. */
+#define CALL_UNKNOWN 0 /* as of one through a register */
+#define CALL_REACHES 1 /* the code in hand */
+#define CALL_ELSEWHERE 2
+
+/* What the architecture says of code, see unwind_x86.bpf.h. */
+static __always_inline __u64 called_address(__u64 ra);
+static __always_inline __u64 behind_stub(__u64 address);
+static __always_inline int return_address_offset(__u64 pc);
+
+#define FUNCTION_MOST_BYTES (1 << 16)
+
+/* Whether an address is where the function may begin that the code in hand is in: the same mapping, without rules. */
+static __always_inline bool may_begin_function(struct stack_slot *slot, __u32 id, __u64 address)
+{
+	struct unwind_rule *rule;
+
+	if (slot->hand_pc - address >= FUNCTION_MOST_BYTES || find_mapping(id, address) ||
+	    slot->map_start != slot->hand_start)
+		return false;
+	rule = find_rule(slot, address);
+	return !rule || rule->cfa == CFA_NO_RULE;
+}
+
+/*
+ * Whether the call before a return address has led to the code in hand (slot->hand_pc). Leaves another mapping in the
+ * slot.
+ */
+__attribute__((noinline)) int judge_call(__u32 id, __u64 ra)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 target, behind;
+
+	if (!slot)
+		return CALL_UNKNOWN;
+	target = called_address(ra);
+	if (!target)
+		return CALL_UNKNOWN;
+	if (may_begin_function(slot, id, target))
+		return CALL_REACHES;
+	behind = behind_stub(target);
+	/* A stub that was not used yet leads to what looks for the function. */
+	if (behind && behind - target + 4096 < 8192)
+		return CALL_UNKNOWN;
+	if (behind && may_begin_function(slot, id, behind))
+		return CALL_REACHES;
+	return find_mapping(id, target) ? CALL_UNKNOWN : CALL_ELSEWHERE;
+}
+
+#define SCANNED_WORDS 128
+
+/*
+ * The caller of code that has neither rules nor a frame pointer: the first word of the stack that is the return
+ * address of a call that leads here. Nothing else counts: what is left of other calls lies about there, too.
+ */
+__attribute__((noinline)) int step_by_scanning(__u32 id, int why)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 end, place, ra = 0;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	place = slot->sp;
+	/* The caller's frame pointer lies above the return address, where it is one. */
+	end = place + SCANNED_WORDS * sizeof(__u64);
+	if (slot->fp > place && slot->fp < end)
+		end = slot->fp;
+	for (int i = 0; i < SCANNED_WORDS; i++) {
+		if (place >= end || read_stack(slot, id, place, &ra))
+			return why;
+		place += sizeof(__u64);
+		if (is_code(id, ra - 1) && judge_call(id, ra) == CALL_REACHES) {
+			slot->by_frame_pointer = 1;
+			return go_to_caller(slot, ra, place, slot->fp);
+		}
+	}
+	return why;
+}
+
+/* At a leaf without rules: where the return address is, if it is known that there is no frame. */
+__attribute__((noinline)) int step_from_bare_leaf(__u32 id)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	int offset;
+	__u64 ra = 0, place;
+
+	if (!slot)
+		return -1;
+	offset = return_address_offset(slot->hand_pc);
+	place = slot->sp + (offset > 0 ? offset : 0);
+	if (read_stack(slot, id, place, &ra) || !is_code(id, ra - 1))
+		return -1;
+	if (offset < 0 && judge_call(id, ra) != CALL_REACHES)
+		return -1;
+	slot->by_frame_pointer = 1;
+	return go_to_caller(slot, ra, place + sizeof(__u64), slot->fp);
+}
+
+/* No end: the frame pointer is not that of the frame in hand. */
+#define STACK_END_TO_SCAN 0x7f
+
 /*
  * The caller by the frame pointer, for code without rules: made at run time, or written by hand. Its return
- * address has to lie in code.
+ * address has to lie in code, and the call before it must not be known to lead elsewhere.
  *
- * `why`: the end of the stack if that does not work.
+ * `why`: the end of the stack if that does not work. The result may be STACK_END_TO_SCAN.
  */
 __attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
 	__u64 fp, ra = 0, next = 0;
-	int found;
+	bool of_file;
 
 	if (!slot)
 		return STACK_END_BUSY;
 	fp = slot->fp;
+	/* Of code that is made at run time, calls often lead to something that jumps on. */
+	of_file = why == STACK_END_NO_RULE && slot->map_bytes && slot->first_page != UNWIND_NO_FILE;
 	/* The first frame of a chain has none before it. Elsewhere a 0 in that register means nothing. */
 	if (!fp && (slot->by_frame_pointer == 2 ||
 		    (why == STACK_END_NO_RULE && is_process_start(slot, id))))
 		return STACK_END_ROOT;
-	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH)
-		return why;
-	if (read_stack(slot, id, fp, &next) || read_stack(slot, id, fp + 8, &ra))
-		return why;
+	if (fp & 7 || fp - slot->sp >= FRAME_POINTER_REACH || read_stack(slot, id, fp, &next) ||
+	    read_stack(slot, id, fp + 8, &ra))
+		return of_file ? STACK_END_TO_SCAN : why;
 	if (!ra && slot->by_frame_pointer == 2)
 		return STACK_END_ROOT;
-	if (ra < 4096 || ra >> 47)
-		return why;
-	found = find_mapping(id, ra - 1);
-	if (found && found != STACK_END_UNKNOWN_PROCESS)
-		return why;
-	slot->sp = fp + 16;
-	slot->fp = next;
-	slot->pc = ra;
-	slot->is_exact = slot->has_registers = 0;
+	if (!is_user_address(ra) || (slot->list.serial && !is_code(id, ra - 1)))
+		return of_file ? STACK_END_TO_SCAN : why;
+	if (of_file && judge_call(id, ra) == CALL_ELSEWHERE)
+		return STACK_END_TO_SCAN;
 	slot->by_frame_pointer = 2;
-	return 0;
+	return go_to_caller(slot, ra, fp + 16, next);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -361,6 +500,19 @@ __attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
 #else
 #error "this architecture has no unwind_*.bpf.h yet"
 #endif
+
+/* The caller of code without rules. Not in one function with what it calls: the stack of programs is small. */
+static __always_inline int step_without_rule(struct stack_slot *slot, __u32 id)
+{
+	int end;
+
+	slot->hand_pc = slot->pc - (slot->is_exact ? 0 : 1);
+	slot->hand_start = slot->map_start;
+	if (slot->is_exact && slot->map_bytes && !step_from_bare_leaf(id))
+		return 0;
+	end = step_by_frame_pointer(id, STACK_END_NO_RULE);
+	return end == STACK_END_TO_SCAN ? step_by_scanning(id, STACK_END_NO_RULE) : end;
+}
 
 /* Notes the frame in hand and goes on to its caller: 0, or an enum stack_end. */
 __attribute__((noinline)) int unwind_step(__u32 id)
@@ -387,11 +539,18 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	slot->addresses[count] = slot->pc;
 	slot->frames = count + 1;
 	slot->hash = mix(slot->hash, slot->pc);
+	/* Frames that are guessed here would be in the way of those that are known soon. */
+	if (end && slot->may_defer && is_user_address(slot->pc))
+		return end;
+	if (slot->is_32_bit)
+		return step_32_bit(id, end);
 	if (end)
 		return step_by_frame_pointer(id, end);
 	rule = find_rule(slot, pc);
 	if (!rule || rule->cfa == CFA_NO_RULE)
-		return step_by_frame_pointer(id, STACK_END_NO_RULE);
+		return step_without_rule(slot, id);
+	if (rule->cfa == CFA_REGISTER && !slot->has_registers)
+		return step_by_frame_pointer(id, STACK_END_NO_RULE) ? STACK_END_NO_RULE : 0;
 	if (slot->by_frame_pointer)
 		slot->by_frame_pointer = 1;
 	return apply_rule(slot, id, rule);
@@ -408,12 +567,18 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 p
 	struct unwind_process *list = bpf_map_lookup_elem(&unwind_processes, &process);
 	int end;
 
+	slot->process = process;
 	slot->list.serial = slot->list.meaning = 0;
-	if (list)
+	slot->may_defer = unwind_config.defers;
+	if (list) {
 		slot->list = *list;
+		if (list->deferrals <= 0)
+			slot->may_defer = 0;
+	}
 	slot->map_bytes = slot->map_start = 0;
 	slot->window_bytes = slot->window_start = 0;
 	slot->by_frame_pointer = 0;
+	slot->is_32_bit = slot->jumps = 0;
 	slot->recorded = slot->recalled = 0;
 	slot->is_exact = from == FROM_LEAF;
 	slot->has_registers = 1;
@@ -441,6 +606,107 @@ static __always_inline void walk_user_stack(struct stack_slot *slot, __u32 id, _
 					    __u32 from)
 {
 	walk(slot, id, begin_walk(slot, id, process, from));
+}
+
+/* --- Walks that the reader ends ------------------------------------------------------------------------------------ */
+
+SHARED_TYPE(deferred_stack);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} deferred_stacks SEC(".maps");
+
+#define STACK_PAGE 4096
+/* Pages of the stack that are sent: one of these numbers, since room can only be had for what is known before. */
+#define FEW_PAGES 2
+#define SOME_PAGES 8
+#define MANY_PAGES 32
+
+/* About as many pages as there may be between the stack pointer and the end of the stack. */
+static __always_inline __u32 pages_to_send(struct stack_slot *slot)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 end = BPF_CORE_READ(task, mm, start_stack);
+	__u64 pages = (end - (slot->sp & ~(STACK_PAGE - 1ULL))) / STACK_PAGE;
+
+	/* Where a thread's stack ends is not known. */
+	if (pages >= MANY_PAGES)
+		return SOME_PAGES;
+	return pages < FEW_PAGES ? FEW_PAGES : pages < SOME_PAGES ? SOME_PAGES : MANY_PAGES;
+}
+
+static __always_inline bool send_stack(struct stack_slot *slot, __u64 hash, __u64 time,
+				       const __u32 pages)
+{
+	struct deferred_stack *record = bpf_ringbuf_reserve(
+		&deferred_stacks, sizeof(struct deferred_stack) + pages * STACK_PAGE, 0);
+	void *bytes;
+	__u64 start;
+
+	if (!record)
+		return false;
+	start = slot->sp & ~(STACK_PAGE - 1ULL);
+	record->time_ns = time;
+	record->stack = hash;
+	record->pc = slot->pc;
+	record->sp = slot->sp;
+	record->fp = slot->fp;
+	record->start = start;
+	record->process = slot->process;
+	record->bytes = 0;
+	record->most_frames = slot->most_frames - slot->frames;
+	record->is_exact = slot->is_exact;
+	record->is_32_bit = slot->is_32_bit;
+	record->by_frame_pointer = slot->by_frame_pointer != 0;
+	record->reserved = 0;
+	bytes = record + 1;
+	for (__u32 i = 0; i < pages; i++) {
+		if (bpf_probe_read_user(bytes + i * STACK_PAGE, STACK_PAGE,
+					(void *)(start + i * STACK_PAGE)))
+			break;
+		record->bytes = (i + 1) * STACK_PAGE;
+	}
+	bpf_ringbuf_submit(record, 0);
+	return true;
+}
+
+/* Whether the walk in a slot has come to code that is not known yet. */
+static __always_inline bool is_to_be_deferred(struct stack_slot *slot)
+{
+	return slot->may_defer && slot->frames &&
+	       (slot->end == STACK_END_UNMAPPED || slot->end == STACK_END_UNKNOWN_PROCESS) &&
+	       is_user_address(slot->pc);
+}
+
+/*
+ * Sends what the reader needs to go on with the walk in a slot; 0 if there is no room for it. `hash`: what it knows the
+ * frames so far by. A function of its own: verified once.
+ */
+__attribute__((noinline)) int defer_walk(__u32 id, __u64 hash, __u64 time)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	struct unwind_process *known, unknown = {};
+	__u32 process, pages;
+
+	if (!slot)
+		return 0;
+	process = slot->process;
+	known = bpf_map_lookup_elem(&unwind_processes, &process);
+	if (known) {
+		if (known->deferrals <= 0)
+			return 0;
+		__sync_fetch_and_add(&known->deferrals, -1);
+	} else {
+		unknown.deferrals = UNWIND_DEFERRALS - 1;
+		bpf_map_update_elem(&unwind_processes, &process, &unknown, BPF_NOEXIST);
+	}
+	pages = pages_to_send(slot);
+	if (pages == FEW_PAGES)
+		return send_stack(slot, hash, time, FEW_PAGES);
+	if (pages == SOME_PAGES)
+		return send_stack(slot, hash, time, SOME_PAGES);
+	return send_stack(slot, hash, time, MANY_PAGES);
 }
 
 #define EFAULT 14

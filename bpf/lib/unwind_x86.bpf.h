@@ -36,13 +36,13 @@ static __always_inline int read_user_registers(struct stack_slot *slot)
 	}
 	if (bpf_probe_read_kernel(&slot->registers, sizeof(slot->registers), registers))
 		return STACK_END_UNREADABLE;
-	if ((slot->registers.cs & 0xffff) == USER_CODE_32)
-		return STACK_END_32_BIT;
-	if ((slot->registers.cs & 0xffff) != USER_CODE_64)
-		return STACK_END_UNREADABLE;
 	slot->pc = slot->registers.ip;
 	slot->sp = slot->registers.sp;
 	slot->fp = slot->registers.bp;
+	if ((slot->registers.cs & 0xffff) == USER_CODE_32)
+		slot->is_32_bit = 1;
+	else if ((slot->registers.cs & 0xffff) != USER_CODE_64)
+		return STACK_END_UNREADABLE;
 	return 0;
 }
 
@@ -146,6 +146,111 @@ found:
 	return 0;
 }
 
+/* Where the call before a return address leads; 0 if that is not written there. */
+static __always_inline __u64 called_address(__u64 ra)
+{
+	__u64 bytes = 0;
+
+	if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)(ra - sizeof(bytes))) ||
+	    (bytes >> 24 & 0xff) != 0xe8)
+		return 0;
+	return ra + (__s64)(__s32)(bytes >> 32);
+}
+
+/* Where a stub of the procedure linkage table leads (System V ABI, 5.2); 0 if this is none. */
+static __always_inline __u64 behind_stub(__u64 address)
+{
+	__u64 bytes = 0, target = 0;
+
+	if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)address))
+		return 0;
+	if ((__u32)bytes == 0xfa1e0ff3) { /* endbr64 */
+		address += 4;
+		if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)address))
+			return 0;
+	}
+	if ((bytes & 0xff) == 0xf2) { /* bnd */
+		bytes >>= 8;
+		address++;
+	}
+	if ((bytes & 0xffff) != 0x25ff) /* jmp *(%rip + ...) */
+		return 0;
+	address += 6 + (__s64)(__s32)(bytes >> 16);
+	if (bpf_probe_read_user(&target, sizeof(target), (void *)address))
+		return 0;
+	return target;
+}
+
+/*
+ * How far from the stack pointer the return address is, where an instruction tells: those with which functions begin,
+ * and those that return. Else minus 1.
+ */
+static __always_inline int return_address_offset(__u64 pc)
+{
+	__u64 bytes = 0;
+
+	if (bpf_probe_read_user(&bytes, sizeof(bytes), (void *)pc))
+		return -1;
+	switch (bytes & 0xff) {
+	case 0x55: /* push %rbp */
+	case 0xc3: /* ret */
+	case 0xc2:
+		return 0;
+	}
+	if ((__u32)bytes == 0xfa1e0ff3 || (bytes & 0xffff) == 0xc3f3) /* endbr64; rep ret */
+		return 0;
+	switch (bytes & 0xffffff) {
+	case 0xe58948: /* mov %rsp, %rbp, behind push %rbp */
+	case 0xec8b48:
+		return 8;
+	}
+	return -1;
+}
+
+/*
+ * The caller of code of 32 bits. Tables are of code of 64 bits: here is only the frame pointer. `end`: why the code is
+ * in no mapping, or 0.
+ */
+__attribute__((noinline)) int step_32_bit(__u32 id, int end)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 pair = 0, fp, sp;
+	__u32 ra, next, offset;
+
+	if (!slot)
+		return STACK_END_BUSY;
+	sp = slot->sp;
+	fp = slot->fp;
+	if (slot->is_exact) {
+		/* Before push %ebp and mov %esp, %ebp, and behind the end of the function. */
+		__u32 bytes = 0;
+
+		bpf_probe_read_user(&bytes, sizeof(bytes), (void *)slot->pc);
+		offset = (bytes & 0xffff) == 0xe589 || (bytes & 0xffff) == 0xec8b ? 4 : 0;
+		if (offset || (bytes & 0xff) == 0x55 || (bytes & 0xff) == 0xc3 ||
+		    bytes == 0xfb1e0ff3) {
+			if (read_stack(slot, id, sp + offset, &pair))
+				return STACK_END_UNREADABLE;
+			ra = pair;
+			slot->by_frame_pointer = 2;
+			if (is_code(id, (__u64)ra - 1))
+				return go_to_caller(slot, ra, sp + offset + 4, fp);
+		}
+	}
+	if (!fp)
+		return STACK_END_ROOT;
+	if (fp & 3 || fp - sp >= FRAME_POINTER_REACH || read_stack(slot, id, fp, &pair))
+		return STACK_END_32_BIT;
+	next = pair;
+	ra = pair >> 32;
+	if (!ra && slot->by_frame_pointer == 2)
+		return STACK_END_ROOT;
+	if (!is_code(id, (__u64)ra - 1))
+		return STACK_END_32_BIT;
+	slot->by_frame_pointer = 2;
+	return go_to_caller(slot, ra, fp + 8, next);
+}
+
 /* Where the kernel saves registers: rt_sigframe.uc.uc_mcontext, from the stack pointer in rt_sigreturn on. */
 #define SIGNAL_REGISTERS 40 /* r8 to r15, di, si, bp, bx, dx, ax, cx, sp, ip (asm/sigcontext.h) */
 #define SIGNAL_BP (SIGNAL_REGISTERS + 10 * 8)
@@ -189,8 +294,6 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 		cfa += rule->cfa_addend;
 		break;
 	case CFA_REGISTER:
-		if (!slot->has_registers)
-			return step_by_frame_pointer(id, STACK_END_NO_RULE);
 		stop_recording(slot);
 		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
 		break;
@@ -204,10 +307,12 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 	default:
 		return STACK_END_NO_RULE;
 	}
-	if (cfa - slot->sp - 1 >= FRAME_MOST_BYTES)
-		return STACK_END_NONSENSE;
 	if (read_stack(slot, id, cfa + rule->ra_offset, &ra))
 		return STACK_END_UNREADABLE;
+	/* A distance that the rule itself gives is that of the code. */
+	if (cfa - slot->sp - 1 >= FRAME_MOST_BYTES &&
+	    (rule->cfa != CFA_STACK || (__s64)(cfa - slot->sp) <= 0) && !is_good_jump(id, ra))
+		return STACK_END_NONSENSE;
 	if (rule->fp == FRAME_POINTER_SAVED || rule->fp == FRAME_POINTER_AT_FRAME) {
 		fp = rule->fp == FRAME_POINTER_SAVED ? cfa : slot->fp;
 		if (read_stack(slot, id, fp + rule->fp_offset, &fp))

@@ -37,6 +37,8 @@ package final class DWARFLines: LineProvider {
     private var modules: [Int: State] = [:]
     private var bytes: [Int: Int] = [:]
     private var recent: (number: Int, module: DWARFModule)?
+    /// Of the last module without DWARF.
+    private var goFunctions: (number: Int, table: GoFunctions?)?
     private var time = 0
     package private(set) var statistics = DWARFStatistics()
 
@@ -59,6 +61,7 @@ package final class DWARFLines: LineProvider {
         statistics.lookups += 1
         time += 1
         guard let module = module(identity) else {
+            if let frame = goLine(identity, address) { return [frame] }
             statistics.misses += 1
             return []
         }
@@ -70,6 +73,24 @@ package final class DWARFLines: LineProvider {
         }
         if frames.isEmpty { statistics.misses += 1 }
         return frames
+    }
+
+    /// What Go's own table says, of a program that has lost its DWARF.
+    private func goLine(
+        _ identity: ModuleIdentity, _ address: UInt64
+    ) -> (function: String?, file: String, line: Int, inlined: Bool)? {
+        if goFunctions?.number != identity.number {
+            let file = identity.file < 0 ? nil : OpenFile(duplicating: identity.file)
+            goFunctions = (
+                identity.number, file.flatMap { ELFFile(.file($0)) }.flatMap { GoFunctions($0) }
+            )
+        }
+        return goFunctions?.table?.line(at: address).map { found in
+            (
+                String(decoding: found.function, as: UTF8.self), String(decoding: found.file, as: UTF8.self),
+                found.line, false
+            )
+        }
     }
 
     private func module(_ identity: ModuleIdentity) -> DWARFModule? {

@@ -76,6 +76,7 @@ final class ModuleSymbols {
             limit: reader.symbolLimit, code: elf.codeRanges(), budget: reader.budget)
         builder.add(elf)
         builder.addLinkageStubs(elf)
+        if !elf.hasSymbols { builder.addGoFunctions(elf) }
         // Symbols that the distribution left in for stack traces (GDB manual, "MiniDebugInfo").
         let mostUnpacked = min(1 << 26, reader.symbolLimit * 24)
         if let section = elf.section(named: ".gnu_debugdata"),

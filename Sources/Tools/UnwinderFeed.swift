@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Symbolization
+internal import Tracing
+
+/// Brings what a symbolizer learns of processes to unwinders, many changes at once: a process that starts maps one
+/// file after the other.
+final class UnwinderFeed {
+    let unwinders: [StackUnwinder]
+    private let symbolizer: Symbolizer
+    private let only: Set<Int32>?
+    private var changed: Set<Int32> = []
+
+    /// - Parameter only: the processes that matter; nil for all.
+    init(_ unwinders: [StackUnwinder], _ symbolizer: Symbolizer, only: Set<Int32>?) {
+        self.unwinders = unwinders
+        self.symbolizer = symbolizer
+        self.only = only
+        symbolizer.codeChanged = { [unowned self] process in
+            if only?.contains(process) ?? true { changed.insert(process) }
+        }
+    }
+
+    /// Code in whose place there was other code, and when programs may have used the rules of that, in nanoseconds of
+    /// the monotonic clock.
+    struct Change {
+        let code: Range<UInt64>
+        let time: ClosedRange<UInt64>
+    }
+
+    private(set) var changes: [Int32: [Change]] = [:]
+    /// When everything was as programs have been told.
+    private var known: UInt64 = 0
+    private static let mostChanges = 4096
+
+    /// - Parameter time: all has been told to the symbolizer that happened before; nil if that is as before.
+    func flush(upTo time: UInt64? = nil) {
+        defer { known = time ?? known }
+        guard !changed.isEmpty else { return }
+        for process in changed {
+            guard let code = symbolizer.code(of: process) else {
+                for unwinder in unwinders { unwinder.remove(process) }
+                continue
+            }
+            let meaning = symbolizer.meaning(of: process)
+            for (index, unwinder) in unwinders.enumerated() {
+                let replaced = unwinder.update(process, code, meaning: meaning)
+                // Each has been told the same.
+                if index == 0, !replaced.isEmpty { note(replaced, of: process) }
+            }
+        }
+        changed = []
+    }
+
+    private func note(_ replaced: [Range<UInt64>], of process: Int32) {
+        let time = known...max(known, monotonicNanoseconds())
+        var all = changes[process] ?? []
+        all += replaced.map { Change(code: $0, time: time) }
+        changes[process] = all.suffix(Self.mostChanges)
+    }
+}
