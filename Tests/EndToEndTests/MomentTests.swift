@@ -97,11 +97,22 @@ extension EndToEnd {
 
         @Test func programsOfTheWholeMachine() throws {
             let (first, second) = try programs()
-            let runner = try Child(["sh", "-c", "sleep 1; exec \(first) then \(second)"])
-            let result = try run(["offcputime", "--json", "-U", "--state", "1", "--duration", "4"])
-            let stacks = try Stack.all(result.text).filter { $0.pid == runner.pid }
+            let output = try Scratch()
+            let errors = try Scratch()
+            let tracer = try Child(
+                [Harness.apus, "offcputime", "--json", "-U", "--state", "1"],
+                Child.Streams(output: output.descriptor, errors: errors.descriptor))
+            try eventually("the tracer to be ready") {
+                String(decoding: try errors.contents(), as: UTF8.self).contains("Ctrl-C to end")
+            }
+            let runner = try Child([first, "then", second])
+            #expect(runner.wait() == .exited(0))
+            tracer.send(SIGINT)
+            #expect(tracer.wait(patience: 60) == .exited(0))
+            let stacks = try Stack.all(String(decoding: try output.contents(), as: UTF8.self))
+                .filter { $0.pid == runner.pid }
             for part in ["first", "second"] {
-                let blocks = sum(stacks, part + "_waits") { $0.blocks.map(Int64.init) }
+                let blocks = stacks.filter { $0.has(part + "_waits") }.reduce(0) { $0 + ($1.blocks ?? 0) }
                 #expect(blocks == 3, "\(part): \(blocks) waits")
             }
         }
