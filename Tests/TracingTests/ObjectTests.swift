@@ -37,6 +37,7 @@ private let layouts: [String: Int] = [
     "blocked_task": MemoryLayout<blocked_task>.size,
     "process_event": MemoryLayout<process_event>.size,
     "stack_trace": MemoryLayout<stack_trace>.size,
+    "deferred_stack": MemoryLayout<deferred_stack>.size,
     "unwind_config": MemoryLayout<unwind_config>.size,
     "unwind_mapping": MemoryLayout<unwind_mapping>.size,
     "unwind_page": MemoryLayout<unwind_page>.size,
