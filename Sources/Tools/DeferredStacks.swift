@@ -14,19 +14,31 @@ final class DeferredStacks {
     private let stored: HashMap<UInt64, stack_trace>?
     /// Makes sure that all is known that a process had mapped at a time, and at that address.
     private let catchUp: (_ process: Int32, _ address: UInt64, _ time: UInt64) -> Void
+    /// Whether programs may have used rules of the past at a time.
+    private let isDoubtful: (_ process: Int32, _ time: UInt64) -> Bool
     private var ring: EventRing?
     /// Stacks that turned out to be the same as one that was stored without us.
     private var same: [UInt64: UInt64] = [:]
-    private var rests: [UInt64: (addresses: [UInt64], end: StackEnd)] = [:]
+    private var rests: [UInt64: Rest] = [:]
     private(set) var count = 0
+
+    /// What becomes of a stack.
+    struct Rest {
+        /// How many of its frames were right.
+        let kept: Int
+        let addresses: [UInt64]
+        let end: StackEnd
+    }
 
     init(
         _ unwinder: StackUnwinder, _ symbolizer: Symbolizer, _ session: Session,
-        catchUp: @escaping (_ process: Int32, _ address: UInt64, _ time: UInt64) -> Void
+        catchUp: @escaping (_ process: Int32, _ address: UInt64, _ time: UInt64) -> Void,
+        isDoubtful: @escaping (_ process: Int32, _ time: UInt64) -> Bool
     ) throws {
         self.unwinder = unwinder
         self.symbolizer = symbolizer
         self.catchUp = catchUp
+        self.isDoubtful = isDoubtful
         stored = unwinder.object.hasMap("stacks") ? unwinder.object.map("stacks") : nil
         let ring = try EventRing(unwinder.object, map: "deferred_stacks") { [unowned self] in end($0) }
         self.ring = ring
@@ -40,7 +52,7 @@ final class DeferredStacks {
     func canonical(_ stack: UInt64) -> UInt64 { same[stack] ?? stack }
 
     /// What follows the frames of an event, which is not asked for again; nil if nothing is known of it.
-    func takeRest(_ number: UInt64) -> (addresses: [UInt64], end: StackEnd)? {
+    func takeRest(_ number: UInt64) -> Rest? {
         settle()
         return rests.removeValue(forKey: number)
     }
@@ -54,7 +66,12 @@ final class DeferredStacks {
         let process = Int32(bitPattern: head.process)
         catchUp(process, head.pc, head.time_ns)
         var walk = StackWalk(head, stack: stack)
-        let (more, end) = walk.run(limit: Int(head.most_frames)) { address in
+        // What was done so far may have been wrong.
+        let isAnew = isDoubtful(process, head.time_ns)
+        if isAnew { walk.restart(head) }
+        let kept = isAnew ? 1 : Int(head.frames)
+        let limit = Int(head.most_frames) + Int(head.frames) - kept
+        let (more, end) = walk.run(limit: max(0, limit)) { address in
             guard let region = symbolizer.code(of: process, holding: address, at: head.time_ns) else {
                 return .nothing
             }
@@ -62,11 +79,11 @@ final class DeferredStacks {
         }
         let code = UInt8(end.rawValue) | (walk.byFramePointer ? UInt8(STACK_END_BY_FRAME_POINTER) : 0)
         if stored != nil {
-            store(head.stack, more, code, meaning: symbolizer.meaning(of: process))
+            store(head.stack, kept, more, code, meaning: symbolizer.meaning(of: process))
         } else {
             // Nobody may ever ask for what belongs to an event that was lost.
             if rests.count >= Self.mostRests { rests = [:] }
-            rests[head.stack] = (more, StackEnd(code))
+            rests[head.stack] = Rest(kept: kept, addresses: more, end: StackEnd(code))
         }
     }
 
@@ -74,17 +91,19 @@ final class DeferredStacks {
 
     /// Puts a whole stack in the place of its beginning.
     ///
-    /// - Parameter meaning: of the process's addresses, which goes into the hash of a stack.
-    private func store(_ stack: UInt64, _ more: [UInt64], _ end: UInt8, meaning: UInt32) {
+    /// - Parameters:
+    ///   - kept: how many of its frames are right.
+    ///   - meaning: of the process's addresses, which goes into the hash of a stack.
+    private func store(_ stack: UInt64, _ kept: Int, _ more: [UInt64], _ end: UInt8, meaning: UInt32) {
         guard let stored, var bytes = stored.bytes(stack) else { return }
         let place = (
             frames: MemoryLayout<stack_trace>.offset(of: \.frames) ?? 0,
             end: MemoryLayout<stack_trace>.offset(of: \.end) ?? 0,
             addresses: MemoryLayout<stack_trace>.offset(of: \.addresses) ?? 0
         )
-        let known = bytes.withUnsafeBytes {
-            Int($0.loadUnaligned(fromByteOffset: place.frames, as: UInt32.self))
-        }
+        let known = min(
+            kept,
+            bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: place.frames, as: UInt32.self)) })
         let count = min(known + more.count, (bytes.count - place.addresses) / 8)
         guard known <= count else { return }
         var hash = UInt64(meaning)

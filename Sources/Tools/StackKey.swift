@@ -34,9 +34,9 @@ extension StackReport {
         var waker: Waker?
 
         /// With more frames behind those of the user.
-        func continued(_ rest: (addresses: [UInt64], end: StackEnd)) -> Self {
+        func continued(_ rest: DeferredStacks.Rest) -> Self {
             var key = self
-            key.user = StackNames.withoutEnd((user + rest.addresses)[...])
+            key.user = StackNames.withoutEnd((user.prefix(rest.kept) + rest.addresses)[...])
             key.userEnd = rest.end
             return key
         }

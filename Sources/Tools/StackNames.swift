@@ -46,9 +46,14 @@ final class StackNames {
         feed.flush()
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
         deferred = try served.map { unwinder in
-            try DeferredStacks(unwinder, symbolizer, session) { [unowned self] process, address, time in
-                if processes?.contains(process) ?? true { look(process, at: address, time) }
-            }
+            try DeferredStacks(
+                unwinder, symbolizer, session,
+                catchUp: { [unowned self] process, address, time in
+                    if processes?.contains(process) ?? true { look(process, at: address, time) }
+                },
+                isDoubtful: { process, time in
+                    feed.changes[process]?.contains { $0.time.contains(time) } ?? false
+                })
         }
     }
 
@@ -88,7 +93,7 @@ final class StackNames {
     }
 
     /// What follows the frames of an event.
-    func takeRest(_ number: UInt64) -> (addresses: [UInt64], end: StackEnd)? {
+    func takeRest(_ number: UInt64) -> DeferredStacks.Rest? {
         for stacks in deferred { if let rest = stacks.takeRest(number) { return rest } }
         return nil
     }

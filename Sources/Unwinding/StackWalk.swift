@@ -43,6 +43,15 @@ package struct StackWalk {
     private static let mostFrameBytes: UInt64 = 8 << 20
     private static let mostJumps = 16
 
+    /// Starts again where the walk began that came to `head`.
+    package mutating func restart(_ head: deferred_stack) {
+        pc = head.leaf_pc
+        sp = head.leaf_sp
+        fp = head.leaf_fp
+        isExact = head.leaf_is_exact != 0
+        byFramePointer = false
+    }
+
     /// The frames above the one in hand, at most `limit`, and why there are no more.
     package mutating func run(limit: Int, _ code: (UInt64) -> Code) -> (addresses: [UInt64], end: stack_end) {
         var found: [UInt64] = []

@@ -60,6 +60,9 @@ struct deferred_stack {
 	__u64 pc; /* of the last frame so far; the registers are those in it */
 	__u64 sp;
 	__u64 fp;
+	__u64 leaf_pc; /* and where the walk began */
+	__u64 leaf_sp;
+	__u64 leaf_fp;
 	__u64 start; /* the address of the bytes */
 	__u32 process;
 	__u32 bytes; /* how many could be read */
@@ -67,7 +70,9 @@ struct deferred_stack {
 	__u8 is_exact; /* pc is no return address */
 	__u8 is_32_bit;
 	__u8 by_frame_pointer; /* some frame was found so */
-	__u8 reserved;
+	__u8 leaf_is_exact;
+	__u32 frames; /* of the user so far */
+	__u32 reserved;
 };
 
 /* Sent when a process is first seen, and when it runs another program: the reader looks at its mappings. */

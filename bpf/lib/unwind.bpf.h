@@ -84,6 +84,9 @@ struct stack_slot {
 	/* the mapping of the last pc */
 	__u64 map_start, map_bytes, bias;
 	__u32 first_page, pages;
+	/* where the walk began */
+	__u64 leaf_pc, leaf_sp, leaf_fp;
+	__u32 first_frame;
 	/* the code in hand while its caller is looked for */
 	__u64 hand_pc, hand_start;
 	struct unwind_process list; /* of the process's mappings; serial 0 if it is not known */
@@ -95,6 +98,7 @@ struct stack_slot {
 	__u8 has_registers; /* `registers` belong to the frame in hand */
 	__u8 by_frame_pointer; /* 1: some frame was found so; 2: the last one was */
 	__u8 recalled; /* the stack is one that was found before: stack_memo.bpf.h */
+	__u8 leaf_is_exact; /* as is_exact, of where the walk began */
 	__u8 may_defer; /* a walk that comes to unknown code is left to the reader */
 	__u8 is_32_bit; /* words of the stack are of 4 bytes */
 	__u8 jumps; /* how often the stack pointer went where no frame could have taken it */
@@ -568,6 +572,8 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 p
 	int end;
 
 	slot->process = process;
+	slot->first_frame = slot->frames;
+	slot->leaf_is_exact = from == FROM_LEAF;
 	slot->list.serial = slot->list.meaning = 0;
 	slot->may_defer = unwind_config.defers;
 	if (list) {
@@ -589,6 +595,9 @@ static __always_inline int begin_walk(struct stack_slot *slot, __u32 id, __u32 p
 			end = STACK_END_UNREADABLE;
 		slot->sp += sizeof(__u64);
 	}
+	slot->leaf_pc = slot->pc;
+	slot->leaf_sp = slot->sp;
+	slot->leaf_fp = slot->fp;
 	return end;
 }
 
@@ -628,7 +637,7 @@ static __always_inline __u32 pages_to_send(struct stack_slot *slot)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 end = BPF_CORE_READ(task, mm, start_stack);
-	__u64 pages = (end - (slot->sp & ~(STACK_PAGE - 1ULL))) / STACK_PAGE;
+	__u64 pages = (end - (slot->leaf_sp & ~(STACK_PAGE - 1ULL))) / STACK_PAGE;
 
 	/* Where a thread's stack ends is not known. */
 	if (pages >= MANY_PAGES)
@@ -646,12 +655,16 @@ static __always_inline bool send_stack(struct stack_slot *slot, __u64 hash, __u6
 
 	if (!record)
 		return false;
-	start = slot->sp & ~(STACK_PAGE - 1ULL);
+	start = slot->leaf_sp & ~(STACK_PAGE - 1ULL);
 	record->time_ns = time;
 	record->stack = hash;
 	record->pc = slot->pc;
 	record->sp = slot->sp;
 	record->fp = slot->fp;
+	record->leaf_pc = slot->leaf_pc;
+	record->leaf_sp = slot->leaf_sp;
+	record->leaf_fp = slot->leaf_fp;
+	record->leaf_is_exact = slot->leaf_is_exact;
 	record->start = start;
 	record->process = slot->process;
 	record->bytes = 0;
@@ -659,6 +672,7 @@ static __always_inline bool send_stack(struct stack_slot *slot, __u64 hash, __u6
 	record->is_exact = slot->is_exact;
 	record->is_32_bit = slot->is_32_bit;
 	record->by_frame_pointer = slot->by_frame_pointer != 0;
+	record->frames = slot->frames - slot->first_frame;
 	record->reserved = 0;
 	bytes = record + 1;
 	for (__u32 i = 0; i < pages; i++) {
