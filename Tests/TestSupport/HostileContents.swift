@@ -195,8 +195,8 @@ extension HostileKind {
                 HostileELF.Section(".stapsdt.base", address: 1, contents: [0]),
             ])
         },
-        link("linktoself"), link("linktopipe", .pipe("other.debug")),
-        link("linktolarge", .large("other.debug", 5 << 30)),
+        link("linktoself"), link("linktopipe", .pipe("pipe.debug")),
+        link("linktolarge", .large("large.debug", 5 << 30)),
         // Not to be named by another's: code at 0x200000000000.
         HostileKind("perfmap", isPerfMap: true) {
             var lines: [UInt8] = []
@@ -217,7 +217,7 @@ extension HostileKind {
     /// .gnu_debuglink: a name, zeros up to a multiple of four, a checksum.
     private static func link(_ name: String, _ companion: Companion? = nil) -> HostileKind {
         HostileKind(name, companion: companion) {
-            let text = companion == nil ? name : "other.debug"
+            let text = companion?.name ?? name
             let padding = [UInt8](repeating: 0, count: 4 - text.utf8.count % 4)
             var file = HostileELF()
             file.sections = [

@@ -16,6 +16,12 @@ package struct HostileKind: CustomStringConvertible, Sendable {
         case pipe(String)
         /// A file of this name that begins as an ELF file does, and is as long.
         case large(String, UInt64)
+
+        var name: String {
+            switch self {
+            case .pipe(let name), .large(let name, _): name
+            }
+        }
     }
 
     package init(
