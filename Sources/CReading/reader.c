@@ -46,6 +46,8 @@ static void become_reader(const char *executable, const char *name, int socket, 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || nothing < 0)
 		_exit(127);
+	/* The tracer, which waits for the answers, has the CPU before others as well: apus_read_before_others. */
+	setpriority(PRIO_PROCESS, 0, -10);
 	/* Ctrl-C is for the tracer, which still has names to ask for. */
 	setpgid(0, 0);
 	sigemptyset(&none);
