@@ -100,6 +100,8 @@ final class MemleakRun {
             if byTables {
                 // Of one process.
                 try object.resize("unwind_processes", to: 64)
+                // As many as a process may have by default (vm.max_map_count), twice while a list takes another's place.
+                try object.resize("unwind_mappings", to: 131_072)
                 try object.resize("unwind_pages", to: 32_768)
                 try object.resize("unwind_rules", to: 16_384)
             }
