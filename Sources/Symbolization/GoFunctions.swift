@@ -34,7 +34,7 @@ package struct GoFunctions {
     private let version: Version
     private let quantum: UInt64
     private let layout: Layout
-    private let code: [Range<UInt64>]
+    private let code: DWARFCode
     private let place: UInt64
 
     /// More than any program has: a hundred bytes for each function.
@@ -56,7 +56,7 @@ package struct GoFunctions {
         self.bytes = bytes
         self.version = version
         quantum = UInt64(bytes[6])
-        code = elf.codeRanges()
+        code = DWARFCode(elf)
         place = section.offset
         // Where the table is to be relocated, it may be the symbol's address that the linker has not written.
         let text = elf.section(named: ".text")?.address ?? 0
@@ -130,7 +130,7 @@ package struct GoFunctions {
             end = layout.textStart &+ UInt64(next)
             record = layout.records + Int(offset)
         }
-        guard start < end, code.contains(where: { $0.contains(start) }) else { return nil }
+        guard start < end, code.contains(start) else { return nil }
         return Function(start: start, end: end, record: record)
     }
 
@@ -196,7 +196,8 @@ package struct GoFunctions {
             let file = value(files, at: address, function), let line = value(lines, at: address, function),
             let name = name(of: function), let path = path(Int(file), function), line > 0
         else { return nil }
-        return (Array(bytes.string(at: layout.names + Int(name))), path, Int(line))
+        let text = bytes.string(at: layout.names + Int(name), limit: NameTable.maximumLength)
+        return (Array(text), path, Int(line))
     }
 
     private func path(_ number: Int, _ function: Function) -> [UInt8]? {
@@ -212,7 +213,7 @@ package struct GoFunctions {
             else { return nil }
             offset = layout.files + Int(found)
         }
-        let path = bytes.string(at: offset)
+        let path = bytes.string(at: offset, limit: NameTable.maximumLength)
         return path.isEmpty ? nil : Array(path)
     }
 

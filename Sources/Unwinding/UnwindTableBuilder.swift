@@ -96,8 +96,8 @@ struct UnwindTableBuilder {
             return rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_ROOT)) ?? 0)
         }
         var found: [(Range<UInt64>, Int64)] = []
-        goFunctions?.forEachDepth(of: function) { found.append(($0, $1)) }
         // Of a hostile file, all functions may have the same long table.
+        if budget > 0 { goFunctions?.forEachDepth(of: function) { found.append(($0, $1)) } }
         budget -= found.count * 2 + 32
         guard budget > 0 else { return rows.add(part, 0) }
         for (range, depth) in found {

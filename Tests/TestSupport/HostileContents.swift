@@ -159,6 +159,39 @@ extension HostileKind {
         return bytes
     }
 
+    // MARK: - Go
+
+    static let go = [
+        // All functions have one record, one name of megabytes and one table of depths without an end.
+        HostileKind("gofunctions") {
+            let count = 100_000
+            let (names, values) = (UInt64(72), UInt64(72 + (1 << 22)))
+            let records = values + 200_000
+            var head = joined(four(0xffff_fff1), [0, 0, 1, 8], eight(UInt64(count)), eight(0))
+            head += joined(
+                eight(HostileELF.codePlace), eight(names), eight(names), eight(names), eight(values))
+            head += eight(records)
+            var table = [UInt8]()
+            for index in 0..<UInt32(count) {
+                table += joined(four(index % 0x1000), four(UInt32(count * 8 + 16)))
+            }
+            table += joined(
+                four(0x2000), [UInt8](repeating: 0, count: 16), four(0), four(0), four(0), four(1))
+            table += joined(four(1), four(1), four(1), four(1), [0, 0, 0, 0])
+            let text = [UInt8](repeating: UInt8(ascii: "f"), count: 1 << 22)
+            let steps = (0..<100_000).flatMap { _ in [2, 1] as [UInt8] }
+            var file = HostileELF()
+            file.sections = [
+                HostileELF.Section(".gopclntab", contents: joined(head, text, steps, table))
+                // As many ranges of code as there may be: each function is looked for in them.
+            ]
+            for index in 0..<20_000 as Range<UInt64> {
+                file.sections.append(HostileELF.Section(".t", flags: 6, address: index % 0x800, size: 1))
+            }
+            return file.bytes
+        }
+    ]
+
     // MARK: - Notes and links
 
     static let notes = [

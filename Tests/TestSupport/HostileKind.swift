@@ -39,7 +39,7 @@ package struct HostileKind: CustomStringConvertible, Sendable {
     package var description: String { name }
 
     /// All kinds.
-    package static var all: [HostileKind] { symbols + headers + frames + debugging + notes + names }
+    package static var all: [HostileKind] { symbols + headers + frames + debugging + go + notes + names }
 
     private static func file(_ sections: [HostileELF.Section], symbols: [HostileELF.Symbol] = []) -> [UInt8] {
         var file = HostileELF.named(symbols.isEmpty ? [HostileELF.Symbol("trampoline")] : symbols)

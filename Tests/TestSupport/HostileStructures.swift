@@ -8,7 +8,7 @@ extension HostileELF {
         var file = HostileELF()
         if random.below(3) > 0 { file.add(symbols(&random)) }
         if random.below(3) == 0 { file.add(symbols(&random), type: 11) }
-        let writers = [unwinding, debugging, notes, linkage]
+        let writers = [unwinding, debugging, notes, linkage, goFunctions]
         for write in writers where random.below(2) == 0 { write(&file, &random) }
         // What is true of most files, so that readers get beyond the beginning.
         let isTwisted = random.below(2) == 0
@@ -226,6 +226,19 @@ extension HostileELF {
         guard random.below(3) == 0 else { return }
         file.sections.append(
             Section(".stapsdt.base", address: random.extreme(near: places), contents: [0]))
+    }
+
+    /// Go's table of functions (runtime/symtab.go), of each version: a head, functions, their records and their tables.
+    private static func goFunctions(_ file: inout HostileELF, _ random: inout SeededGenerator) {
+        let magic: UInt32 = [0xffff_fffb, 0xffff_fffa, 0xffff_fff0, 0xffff_fff1][random.below(4)]
+        var bytes = joined(four(magic), [0, 0, 1, 8], eight(UInt64(1 + random.below(6))))
+        for _ in 0..<7 { bytes += eight(random.below(4) == 0 ? random.extreme() : UInt64(random.below(300))) }
+        for _ in 0..<random.below(60) {
+            bytes += random.below(3) == 0 ? number(&random) : short(random.extreme(near: places + [80, 200]))
+        }
+        file.sections.append(Section(".gopclntab", contents: bytes))
+        // Only programs without symbols are asked for it.
+        if random.below(2) == 0 { file.sections.removeAll { $0.type == 2 || $0.name.hasPrefix(".eh") } }
     }
 
     private static func linkage(_ file: inout HostileELF, _ random: inout SeededGenerator) {

@@ -39,6 +39,8 @@ package final class DWARFLines: LineProvider {
     private var recent: (number: Int, module: DWARFModule)?
     /// Of the last module without DWARF.
     private var goFunctions: (number: Int, table: GoFunctions?)?
+    /// What may still be read of such tables: addresses of several programs may come in turn.
+    private var goBytesLeft = 1 << 33
     private var time = 0
     package private(set) var statistics = DWARFStatistics()
 
@@ -80,10 +82,10 @@ package final class DWARFLines: LineProvider {
         _ identity: ModuleIdentity, _ address: UInt64
     ) -> (function: String?, file: String, line: Int, inlined: Bool)? {
         if goFunctions?.number != identity.number {
-            let file = identity.file < 0 ? nil : OpenFile(duplicating: identity.file)
-            goFunctions = (
-                identity.number, file.flatMap { ELFFile(.file($0)) }.flatMap { GoFunctions($0) }
-            )
+            let file = identity.file < 0 || goBytesLeft < 0 ? nil : OpenFile(duplicating: identity.file)
+            let table = file.flatMap { ELFFile(.file($0)) }.flatMap { GoFunctions($0) }
+            goBytesLeft -= table?.byteCount ?? 0
+            goFunctions = (identity.number, table)
         }
         return goFunctions?.table?.line(at: address).map { found in
             (
