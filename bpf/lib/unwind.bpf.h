@@ -371,6 +371,7 @@ static __always_inline bool is_code(__u32 id, __u64 address)
 
 /* What the architecture says of code, see unwind_x86.bpf.h. */
 static __always_inline __u64 called_address(__u64 ra);
+#define STUB_NOT_USED 1
 static __always_inline __u64 behind_stub(__u64 address);
 static __always_inline int return_address_offset(__u64 pc);
 
@@ -405,8 +406,7 @@ __attribute__((noinline)) int judge_call(__u32 id, __u64 ra)
 	if (may_begin_function(slot, id, target))
 		return CALL_REACHES;
 	behind = behind_stub(target);
-	/* A stub that was not used yet leads to what looks for the function. */
-	if (behind && behind - target + 4096 < 8192)
+	if (behind == STUB_NOT_USED)
 		return CALL_UNKNOWN;
 	if (behind && may_begin_function(slot, id, behind))
 		return CALL_REACHES;

@@ -157,7 +157,10 @@ static __always_inline __u64 called_address(__u64 ra)
 	return ra + (__s64)(__s32)(bytes >> 32);
 }
 
-/* Where a stub of the procedure linkage table leads (System V ABI, 5.2); 0 if this is none. */
+/*
+ * Where a stub of the procedure linkage table leads (System V ABI, 5.2); 0 if this is none, STUB_NOT_USED if that has to
+ * be looked for yet: then it leads to what pushes its number.
+ */
 static __always_inline __u64 behind_stub(__u64 address)
 {
 	__u64 bytes = 0, target = 0;
@@ -176,9 +179,12 @@ static __always_inline __u64 behind_stub(__u64 address)
 	if ((bytes & 0xffff) != 0x25ff) /* jmp *(%rip + ...) */
 		return 0;
 	address += 6 + (__s64)(__s32)(bytes >> 16);
-	if (bpf_probe_read_user(&target, sizeof(target), (void *)address))
+	if (bpf_probe_read_user(&target, sizeof(target), (void *)address) ||
+	    bpf_probe_read_user(&bytes, sizeof(bytes), (void *)target))
 		return 0;
-	return target;
+	if ((__u32)bytes == 0xfa1e0ff3)
+		bytes >>= 32;
+	return (bytes & 0xff) == 0x68 ? STUB_NOT_USED : target;
 }
 
 /*
