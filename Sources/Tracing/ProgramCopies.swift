@@ -18,6 +18,16 @@ package enum ProgramCopies {
         !String(cString: bpf_program__section_name(program)).contains("/")
     }
 
+    /// The tracepoint that the section of a program names, "tp/CATEGORY/NAME", by its number; nil if it names none, or
+    /// the kernel has none of that name.
+    static func tracepoint(of program: OpaquePointer) -> LoadedObject.CopyPlace? {
+        let words = String(cString: bpf_program__section_name(program)).utf8.split(
+            separator: UInt8(ascii: "/"))
+        guard words.count == 3, words[0].elementsEqual("tp".utf8) else { return nil }
+        return Tracefs.system?.id(category: String(Substring(words[1])), name: String(Substring(words[2])))
+            .map { .tracepoint($0) }
+    }
+
     /// Tries it on a function that is there to be traced (net/bpf/test_run.c).
     static func canLinkKernelFunctions() -> Bool {
         var options = bpf_prog_load_opts()

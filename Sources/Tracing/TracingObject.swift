@@ -136,7 +136,12 @@ package final class LoadedObject {
                 !UserProbes.isUserProbe(current), !ProgramCopies.needsAPlace(current)
             {
                 let name = String(cString: bpf_program__name(current))
-                links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
+                if let place = ProgramCopies.tracepoint(of: current) {
+                    // libbpf looks for the tracepoint's number where tracefs is mounted, and only there.
+                    try attachCopy(of: name, number: nil, to: place, &links)
+                } else {
+                    links.add(try check(bpf_program__attach(current), "attach the BPF program \(name)"))
+                }
             }
             program = bpf_object__next_program(object, current)
         }
