@@ -296,7 +296,8 @@ struct LossReport {
         }
         if losses.skipped > 0 {
             say(
-                "\(losses.skipped) \(what) or filter updates lost because their program was interrupted by itself"
+                "up to \(losses.skipped) \(what) or filter updates lost because the BPF program was already running on "
+                    + "that CPU"
             )
         }
         if losses.targets > 0 {

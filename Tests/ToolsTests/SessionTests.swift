@@ -69,7 +69,7 @@ import Testing
             messages.all == [
                 "7 opens lost because the buffer was full: use a larger --buffer-size",
                 "2 opens lost because too many were under way at once",
-                "4 opens or filter updates lost because their program was interrupted by itself",
+                "up to 4 opens or filter updates lost because the BPF program was already running on that CPU",
                 "3 child processes were not followed: too many at once",
             ])
     }
