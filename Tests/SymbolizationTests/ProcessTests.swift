@@ -180,7 +180,7 @@ import Testing
         let target = try Target([program(directory)])
         let maps = try String(contentsOfFile: "/proc/\(target.pid)/maps", encoding: .utf8)
         let all = Mapping.executable(in: Array(maps.utf8)).filter { $0.inode != 0 }
-        let small = Symbolizer(options: SymbolizerOptions(memoryLimit: 40_000))
+        let small = Symbolizer(options: SymbolizerOptions(memoryLimit: 12_000))
         let large = Symbolizer(options: SymbolizerOptions())
         for place in UInt64(1)...64 {
             for mapping in all {

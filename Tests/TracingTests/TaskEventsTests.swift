@@ -245,7 +245,7 @@ private let watching = Requirement(
         events.drain { _, _ in }
         // The kernel tells of the loss with the first record that finds room, in the ring of the CPU that lost some.
         for cpu in 0..<sysconf(Int32(_SC_NPROCESSORS_ONLN)) {
-            _ = try run(["taskset", "-c", "\(cpu)", "/bin/true"])
+            _ = try run(["/usr/bin/taskset", "-c", "\(cpu)", "/bin/true"])
         }
         events.drain { _, _ in }
         #expect(events.lost > 0)
