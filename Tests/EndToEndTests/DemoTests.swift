@@ -36,7 +36,7 @@ extension EndToEnd {
                 #expect(errors.contains("What next?"))
             }
             try eventually("the end of its process and its files") { try leftOver().isEmpty }
-            #expect(kill(-child.pid, 0) == -1)
+            try eventually("all of its processes to end") { kill(-child.pid, 0) == -1 }
         }
 
         @Test func nothingIsLeftWhenItIsKilled() throws {
