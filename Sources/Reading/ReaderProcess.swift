@@ -41,6 +41,8 @@ package final class ReaderProcess: CodeReader {
     /// Places in one question.
     private static let batch = 4096
     private static let mostStrikes = 2
+    /// Tables that are asked for at a time.
+    private static let tablesUnderWay = 3
     /// After so many ends no more is asked.
     private static let mostEnds = 64
 
@@ -154,24 +156,48 @@ package final class ReaderProcess: CodeReader {
         return true
     }
 
-    /// The call frame information of a module, as the programs search it; nil if there is none.
-    package func unwindTable(of module: Module) -> UnwindTable? {
-        guard strikes[module.number, default: 0] < Self.mostStrikes else { return nil }
-        for _ in 0..<Self.mostStrikes {
-            var request = MessageWriter()
-            request.add(UInt64(module.number))
-            let answer = ask(.table, request, about: [module], expecting: .tableMade) {
-                reader throws(MalformedMessage) in
-                try reader.flag() ? try UnwindTable(&reader) : nil
+    /// The call frame information of modules, as the programs search it; nil where there is none. Each is used here
+    /// while the next is made there.
+    package func unwindTables(of modules: [Module], _ use: (Module, UnwindTable?) -> Void) {
+        let isSafe = modules.allSatisfy { strikes[$0.number] == nil }
+        var (asked, done) = (0, 0)
+        while isSafe, done < modules.count {
+            while asked < min(done + Self.tablesUnderWay, modules.count), case .answer = ask(modules[asked]) {
+                asked += 1
             }
-            switch answer {
-            case .answer(let table): return table
-            case .unavailable: return UnwindTable(module.source)
-            case .lost: strikes[module.number, default: 0] += 1
-            }
+            guard done < asked, case .answer(let table) = receiveTable(of: modules[done]) else { break }
+            use(modules[done], table)
+            done += 1
         }
-        losses.files += 1
+        // One of the files may have ended the reader: the others shall have their tables.
+        for module in modules[done...] { use(module, unwindTable(of: module)) }
+    }
+
+    /// The same of one module.
+    package func unwindTable(of module: Module) -> UnwindTable? {
+        while strikes[module.number, default: 0] < Self.mostStrikes {
+            switch ask(module) {
+            case .answer: if case .answer(let table) = receiveTable(of: module) { return table }
+            case .unavailable: return UnwindTable(module.source)
+            case .lost: break
+            }
+            strikes[module.number, default: 0] += 1
+            if strikes[module.number] == Self.mostStrikes { losses.files += 1 }
+        }
         return nil
+    }
+
+    /// Asks for a module's table.
+    private func ask(_ module: Module) -> Answer<Void> {
+        var request = MessageWriter()
+        request.add(UInt64(module.number))
+        return send(.table, request, about: [module])
+    }
+
+    private func receiveTable(of module: Module) -> Answer<UnwindTable?> {
+        receive(.tableMade, about: [module]) { reader throws(MalformedMessage) in
+            try reader.flag() ? try UnwindTable(&reader) : nil
+        }
     }
 
     package func forget(module number: Int) {

@@ -38,7 +38,7 @@ final class StackNames {
         watch = try TaskWatch(session, feeding: symbolizer, only: processes)
         let served = unwinders.compactMap { $0 }
         guard !served.isEmpty else { return }
-        for unwinder in served { unwinder.makeTable = reader.unwindTable }
+        for unwinder in served { unwinder.makeTables = reader.unwindTables }
         let feed = UnwinderFeed(served, symbolizer, only: processes)
         self.feed = feed
         watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }

@@ -20,8 +20,10 @@ final class StackUnwinder {
     private var tables: [ObjectIdentifier: Placed] = [:]
     private var known: [Int32: unwind_process] = [:]
     private(set) var counts = Counts()
-    /// Reads a file's call frame information.
-    var makeTable: (Module) -> UnwindTable? = { UnwindTable($0.source) }
+    /// Reads the call frame information of files, and hands over each as it is there.
+    var makeTables: ([Module], (Module, UnwindTable?) -> Void) -> Void = { modules, use in
+        for module in modules { use(module, UnwindTable(module.source)) }
+    }
 
     struct Counts {
         var files = 0
@@ -117,12 +119,25 @@ final class StackUnwinder {
     }
 
     private func table(of module: Module) -> Placed {
-        if let known = tables[ObjectIdentifier(module)] { return known }
+        if tables[ObjectIdentifier(module)] == nil { Self.addTables(of: [module], to: [self]) }
+        return tables[ObjectIdentifier(module)] ?? Placed(module: module, base: 0, firstPage: 0, pages: 0)
+    }
+
+    /// Makes the tables that are not there yet of many files at once: each is stored while the next is made.
+    static func addTables(of modules: [Module], to unwinders: [StackUnwinder]) {
+        var seen: Set<ObjectIdentifier> = []
+        let new = modules.filter { module in
+            let number = ObjectIdentifier(module)
+            return seen.insert(number).inserted && unwinders.contains { $0.tables[number] == nil }
+        }
+        guard !new.isEmpty, let first = unwinders.first else { return }
         let began = monotonicNanoseconds()
-        let placed = store(makeTable(module), of: module)
-        counts.nanoseconds += monotonicNanoseconds() - began
-        tables[ObjectIdentifier(module)] = placed
-        return placed
+        first.makeTables(new) { module, table in
+            for unwinder in unwinders where unwinder.tables[ObjectIdentifier(module)] == nil {
+                unwinder.tables[ObjectIdentifier(module)] = unwinder.store(table, of: module)
+            }
+        }
+        first.counts.nanoseconds += monotonicNanoseconds() - began
     }
 
     private func store(_ table: UnwindTable?, of module: Module) -> Placed {

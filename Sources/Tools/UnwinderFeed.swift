@@ -36,8 +36,10 @@ final class UnwinderFeed {
     func flush(upTo time: UInt64? = nil) {
         defer { known = time ?? known }
         guard !changed.isEmpty else { return }
-        for process in changed {
-            guard let code = symbolizer.code(of: process) else {
+        let all = changed.map { (process: $0, code: symbolizer.code(of: $0)) }
+        StackUnwinder.addTables(of: all.flatMap { $0.code ?? [] }.compactMap(\.module), to: unwinders)
+        for (process, code) in all {
+            guard let code else {
                 for unwinder in unwinders { unwinder.remove(process) }
                 continue
             }
