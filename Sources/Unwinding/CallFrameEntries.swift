@@ -11,8 +11,8 @@ struct FunctionEntry {
     var common: Int32 = 0
     /// Number of the section.
     var section: UInt8 = 0
-    /// Whether it returns from a signal handler.
-    var isSignalReturn = false
+    /// If it returns from a signal handler: by which of the machine's ways.
+    var signalReturn: UInt8?
     /// Whether it is a linker's stubs, which jump on with the stack as it was at the call.
     var isStubs = false
     /// The number of a function of Go that is described by Go's own table.
@@ -24,6 +24,9 @@ struct CallFrameEntries {
     private(set) var functions: [FunctionEntry] = []
     private(set) var commons: [CommonEntry] = []
     private(set) var malformed = 0
+    private let machine: CallFrameMachine
+
+    init(_ machine: CallFrameMachine) { self.machine = machine }
 
     /// Bytes of common entries that may still be read or executed: one offset is read once only, but those that a hostile
     /// file names may overlap.
@@ -93,7 +96,7 @@ struct CallFrameEntries {
     ) -> Bool {
         let encoding = commons[Int(common)].pointerEncoding
         let start = entry.pointer(encoding, section.bases)
-        let size = entry.pointer(encoding.format, PointerBases(section: 0))
+        let size = entry.pointer(encoding.format, PointerBases(section: 0, word: machine.word))
         if commons[Int(common)].hasAugmentationData { entry.skip(entry.unsigned()) }
         let (end, overflow) = start.addingReportingOverflow(size)
         guard !entry.failed, !overflow else { return false }
@@ -126,7 +129,7 @@ struct CallFrameEntries {
             Self.commonOffset(&entry, section.kind, start: offset, is64: is64) == nil
         else { return -1 }
         let start = entry.position
-        let header = Self.header(&entry, section)
+        let header = header(&entry, section)
         budget -= entry.position - start
         guard var common = header else { return -1 }
         common.instructions = entry.position..<entry.end
@@ -142,16 +145,17 @@ struct CallFrameEntries {
     }
 
     /// Reads up to the instructions.
-    private static func header(_ entry: inout CallFrameReader, _ section: CallFrameSection) -> CommonEntry? {
+    private func header(_ entry: inout CallFrameReader, _ section: CallFrameSection) -> CommonEntry? {
         var common = CommonEntry()
+        common.machine = machine
         let version = entry.byte()
         guard [1, 3, 4].contains(version) else { return nil }
         let augmentation = entry.text()
         // Of GCC before version 3: an address.
         let isOld = augmentation.elementsEqual("eh".utf8)
-        if isOld { entry.skip(8) }
+        if isOld { entry.skip(UInt64(machine.word)) }
         // The sizes of an address and of a segment selector.
-        if version == 4, entry.byte() != 8 || entry.byte() != 0 { return nil }
+        if version == 4, entry.byte() != UInt8(machine.word) || entry.byte() != 0 { return nil }
         common.codeAlignment = entry.unsigned()
         common.dataAlignment = entry.signed()
         common.returnAddressRegister = version == 1 ? UInt64(entry.byte()) : entry.unsigned()
@@ -159,7 +163,7 @@ struct CallFrameEntries {
             common.hasAugmentationData = true
             var data = entry.part(entry.unsigned())
             for letter in augmentation.dropFirst() {
-                guard read(letter, of: &data, into: &common, section) else { break }
+                guard Self.read(letter, of: &data, into: &common, section) else { break }
             }
             if data.failed { return nil }
         } else if !augmentation.isEmpty, !isOld {

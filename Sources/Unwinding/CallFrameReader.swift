@@ -104,7 +104,7 @@ struct CallFrameReader {
 struct PointerEncoding: Equatable {
     var code: UInt8
 
-    /// Addresses as they are, of 8 bytes.
+    /// Addresses as they are.
     static let absolute = PointerEncoding(code: 0)
 
     /// No address at all.
@@ -126,15 +126,17 @@ struct PointerBases {
     var data: UInt64?
     /// That of the function.
     var function: UInt64?
+    /// Bytes of an address that is written as it is.
+    var word = 8
 }
 
 extension CallFrameReader {
     /// An address. One that says where the address is (DW_EH_PE_indirect), or an unknown form, fails.
     mutating func pointer(_ encoding: PointerEncoding, _ bases: PointerBases) -> UInt64 {
-        // DW_EH_PE_aligned: at the next address that 8 divides.
-        if encoding.code == 0x50 { skip((0 &- bases.section &- UInt64(position)) & 7) }
+        // DW_EH_PE_aligned: at the next address that the size of one divides.
+        if encoding.code == 0x50 { skip((0 &- bases.section &- UInt64(position)) & UInt64(bases.word - 1)) }
         let place = bases.section &+ UInt64(position)
-        guard let number = number(encoding) else {
+        guard let number = number(encoding, bases.word) else {
             fail()
             return 0
         }
@@ -151,7 +153,7 @@ extension CallFrameReader {
             fail()
             return 0
         }
-        return base &+ number
+        return bases.word == 4 ? (base &+ number) & 0xffff_ffff : base &+ number
     }
 
     /// Skips an address, whatever it is relative to.
@@ -160,9 +162,10 @@ extension CallFrameReader {
         _ = pointer(form == 0x50 ? PointerEncoding(code: form) : encoding.format, bases)
     }
 
-    private mutating func number(_ encoding: PointerEncoding) -> UInt64? {
+    private mutating func number(_ encoding: PointerEncoding, _ word: Int) -> UInt64? {
         switch encoding.code & 0x0f {
-        case 0x0, 0x4, 0x8, 0xc: number(UInt64.self)
+        case 0x0, 0x8: word == 4 ? UInt64(number(UInt32.self)) : number(UInt64.self)
+        case 0x4, 0xc: number(UInt64.self)
         case 0x1: unsigned()
         case 0x2: UInt64(number(UInt16.self))
         case 0x3: UInt64(number(UInt32.self))

@@ -55,7 +55,8 @@ final class CallFrameSection {
         }
         let table = elf.section(named: ".got.plt") ?? elf.section(named: ".got")
         let bases = PointerBases(
-            section: section.address, text: elf.section(named: ".text")?.address, data: table?.address)
+            section: section.address, text: elf.section(named: ".text")?.address, data: table?.address,
+            word: elf.is64 ? 8 : 4)
         return CallFrameSection(
             .exceptionHandling, elf.source, offset: section.offset, size: section.size, bases)
     }
@@ -64,10 +65,11 @@ final class CallFrameSection {
     private static func bySegment(_ elf: ELFFile) -> CallFrameSection? {
         guard let header = elf.segments.first(where: { $0.type == 0x6474_e550 }) else { return nil }
         let head = elf.source.bytes(at: header.offset, upTo: 32)
+        let word = elf.is64 ? 8 : 4
         let address = head.withUnsafeBytes { bytes -> UInt64? in
             guard bytes.count > 4, bytes[0] == 1, bytes[1] != 0xff else { return nil }
             var reader = CallFrameReader(bytes, 4..<bytes.count)
-            let bases = PointerBases(section: header.address, data: header.address)
+            let bases = PointerBases(section: header.address, data: header.address, word: word)
             let address = reader.pointer(PointerEncoding(code: bytes[1]), bases)
             return reader.failed ? nil : address
         }
@@ -81,14 +83,16 @@ final class CallFrameSection {
         guard !outside else { return nil }
         return CallFrameSection(
             .exceptionHandling, elf.source, offset: offset,
-            size: min(segment.fileSize - distance, maximumSize), PointerBases(section: address),
-            isOpenEnded: true)
+            size: min(segment.fileSize - distance, maximumSize),
+            PointerBases(section: address, word: word), isOpenEnded: true)
     }
 
     /// .debug_frame, which may be compressed; nil if there is none.
     /// - Parameter bias: How much higher the addresses are in the file that is described.
     static func debugging(_ elf: ELFFile, bias: UInt64 = 0) -> CallFrameSection? {
-        let bases = PointerBases(section: bias, absolute: bias, text: elf.section(named: ".text")?.address)
+        let bases = PointerBases(
+            section: bias, absolute: bias, text: elf.section(named: ".text")?.address,
+            word: elf.is64 ? 8 : 4)
         guard let contents = elf.expandedContents(of: "frame", limit: Int(maximumSize)), !contents.isEmpty
         else { return nil }
         return CallFrameSection(.debugging, contents, bases)

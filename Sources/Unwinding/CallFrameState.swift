@@ -42,6 +42,7 @@ struct CommonEntry {
     var hasAugmentationData = false
     /// Augmentation S: the frame is that of an interrupted function.
     var isSignalFrame = false
+    var machine = CallFrameMachine.amd64
     /// Its instructions.
     var instructions = 0..<0
     /// What holds at the beginning of each function.
@@ -114,7 +115,7 @@ struct CallFrameProgram {
     private func factored(_ offset: UInt64) -> Int64 { Int64(bitPattern: offset) &* common.dataAlignment }
 
     private mutating func save(_ register: UInt64, _ place: CallFrameState.Saved) {
-        if register == CallFrameMachine.framePointer {
+        if register == common.machine.framePointer {
             state.framePointer = place
         } else if register == common.returnAddressRegister {
             state.returnAddress = place
@@ -122,7 +123,7 @@ struct CallFrameProgram {
     }
 
     private mutating func restore(_ register: UInt64) {
-        if register == CallFrameMachine.framePointer {
+        if register == common.machine.framePointer {
             state.framePointer = initial.framePointer
         } else if register == common.returnAddressRegister {
             state.returnAddress = initial.returnAddress
@@ -170,7 +171,7 @@ struct CallFrameProgram {
             let register = reader.unsigned()
             state.address = .register(register, offset: reader.signed() &* common.dataAlignment)
         case 0x0f:  // def_cfa_expression
-            state.address = CallFrameMachine.address(of: reader.part(reader.unsigned()))
+            state.address = common.machine.address(of: reader.part(reader.unsigned()))
         default:
             // The others change a part of what must be there.
             guard case .register(let register, let offset) = state.address else { return malformed() }
@@ -196,7 +197,7 @@ struct CallFrameProgram {
             _ = reader.signed()
             save(register, .other)
         case 0x10:  // expression
-            save(register, CallFrameMachine.place(by: reader.part(reader.unsigned())))
+            save(register, common.machine.place(by: reader.part(reader.unsigned())))
         case 0x16:  // val_expression
             reader.skip(reader.unsigned())
             save(register, .other)

@@ -54,20 +54,18 @@ struct CodeBytes {
         return elf.source.bytes(at: offset, upTo: Int(min(UInt64(count), segment.fileSize - distance)))
     }
 
-    /// Where a function that is described as a signal's frame has the instructions that return from a signal handler:
-    /// at its beginning, or one byte later, where C libraries already make it begin early. nil if it has none.
-    func signalReturn(from start: UInt64) -> UInt64? {
-        let wanted = CallFrameMachine.signalReturn
+    /// Where a function that is described as a signal's frame has instructions that return from a signal handler: at
+    /// its beginning, or one byte later, where C libraries already make it begin early. nil if it has none.
+    func signalReturn(_ wanted: [UInt8], from start: UInt64) -> UInt64? {
         let found = bytes(at: start, upTo: wanted.count + 1)
         return found.starts(with: wanted) ? start : found.dropFirst().starts(with: wanted) ? start + 1 : nil
     }
 
-    /// The places in all code where there are instructions that return from a signal handler.
+    /// The places in all code where there are some instructions that return from a signal handler.
     ///
     /// They are in the C library, so that a file that needs another is not searched.
-    func signalReturns() -> [UInt64] {
+    func signalReturns(_ wanted: [UInt8]) -> [UInt64] {
         guard !needsOtherFiles else { return [] }
-        let wanted = CallFrameMachine.signalReturn
         var found: [UInt64] = []
         var left = Self.maximumSearched
         for range in ranges {
@@ -105,8 +103,9 @@ struct CodeBytes {
     private var needsOtherFiles: Bool {
         guard let dynamic = elf.segments.first(where: { $0.type == 2 }) else { return false }
         let bytes = elf.source.bytes(at: dynamic.offset, upTo: Int(min(dynamic.fileSize, 1 << 16)))
-        return stride(from: 0, to: bytes.count - 15, by: 16).contains {
-            bytes[$0] == 1 && bytes[$0 + 1..<$0 + 8].allSatisfy { $0 == 0 }
+        let word = elf.is64 ? 8 : 4
+        return stride(from: 0, through: bytes.count - 2 * word, by: 2 * word).contains {
+            bytes[$0] == 1 && bytes[$0 + 1..<$0 + word].allSatisfy { $0 == 0 }
         }
     }
 }

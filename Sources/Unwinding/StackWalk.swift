@@ -65,9 +65,11 @@ package struct StackWalk {
     /// Goes on to the caller; why not, if there is none.
     private mutating func step(_ code: (UInt64) -> Code) -> stack_end? {
         guard case .rule(let rule) = code(isExact ? pc : pc &- 1) else { return STACK_END_UNMAPPED }
-        guard word == 8, rule.cfa != UInt8(CFA_NO_RULE.rawValue) else { return stepByFramePointer(code) }
+        guard rule.cfa != UInt8(CFA_NO_RULE.rawValue), (rule.is_32_bit != 0) == (word == 4) else {
+            return stepByFramePointer(code)
+        }
         switch unwind_cfa(UInt32(rule.cfa)) {
-        case CFA_SIGNAL: return leaveSignal()
+        case CFA_SIGNAL: return leaveSignal(rule)
         case CFA_ROOT: return STACK_END_ROOT
         case CFA_REGISTER: return STACK_END_NO_RULE
         default: break
@@ -103,14 +105,14 @@ package struct StackWalk {
         case CFA_FRAME: return fp &+ offset
         case CFA_STACK_DEREFERENCED: return read(sp &+ offset).map { $0 &+ addend }
         case CFA_FRAME_DEREFERENCED: return read(fp &+ offset).map { $0 &+ addend }
-        case CFA_PLT: return sp &+ 8 &+ (pc & 15 >= offset ? 8 : 0)
+        case CFA_PLT: return sp &+ UInt64(word) &+ (pc & 15 >= offset ? UInt64(word) : 0)
         default: return nil
         }
     }
 
     private mutating func stepByFramePointer(_ code: (UInt64) -> Code) -> stack_end? {
         let why = word == 8 ? STACK_END_NO_RULE : STACK_END_32_BIT
-        if fp == 0, wasByFramePointer || word == 4 { return STACK_END_ROOT }
+        if fp == 0, wasByFramePointer { return STACK_END_ROOT }
         guard fp % UInt64(word) == 0, fp &- sp < Self.frameReach, let next = read(fp),
             let ra = read(fp &+ UInt64(word))
         else { return why }
@@ -125,11 +127,11 @@ package struct StackWalk {
     }
 
     /// The registers that the kernel has saved, see bpf/lib/unwind_x86.bpf.h.
-    private mutating func leaveSignal() -> stack_end? {
-        let registers = sp &+ CallFrameMachine.signalRegisters.offset
-        guard let ip = read(registers &+ CallFrameMachine.signalRegisters.pc),
-            let bp = read(registers &+ CallFrameMachine.signalRegisters.fp),
-            let above = read(registers &+ CallFrameMachine.signalRegisters.sp)
+    private mutating func leaveSignal(_ rule: unwind_rule) -> stack_end? {
+        let registers = sp &+ UInt64(bitPattern: Int64(rule.cfa_offset))
+        let saved = CallFrameMachine.signalRegisters(is32Bit: rule.is_32_bit != 0)
+        guard let ip = read(registers &+ saved.pc), let bp = read(registers &+ saved.fp),
+            let above = read(registers &+ saved.sp)
         else { return STACK_END_UNREADABLE }
         fp = bp
         go(to: ip, sp: above)

@@ -35,7 +35,7 @@ package struct UnwindTable: Sendable {
     /// - Parameters:
     ///   - source: The ELF file, or an image of the vDSO.
     ///   - debugFile: Asked for the separate debug file, if an eighth of the code or more is not described.
-    /// - Returns: nil if this is no ELF file of 64 bits for x86-64, or nothing in it is described.
+    /// - Returns: nil if this is no ELF file for x86-64 or the 32-bit x86, or nothing in it is described.
     package init?(_ source: ByteSource, debugFile: (ELFFile) -> ByteSource? = { _ in nil }) {
         guard let elf = ELFFile(source) else { return nil }
         self.init(elf, debugFile: debugFile)
@@ -52,8 +52,8 @@ package struct UnwindTable: Sendable {
     }
 
     private init?(_ elf: ELFFile, debugFile: (ELFFile) -> ByteSource?) {
-        guard elf.is64, elf.machine == CallFrameMachine.elfMachine else { return nil }
-        var builder = UnwindTableBuilder(elf)
+        guard let machine = CallFrameMachine.of(elf) else { return nil }
+        var builder = UnwindTableBuilder(elf, machine)
         if let section = CallFrameSection.exceptionHandling(elf) { builder.add(section) }
         if let section = CallFrameSection.debugging(elf) { builder.add(section) }
         let code = elf.codeRanges().reduce(UInt64(0)) { $0 &+ ($1.upperBound - $1.lowerBound) }

@@ -4,9 +4,10 @@ internal import Symbolization
 
 /// Makes the table of a file: reads entries, orders them, and executes their instructions.
 struct UnwindTableBuilder {
+    private let machine: CallFrameMachine
     private let code: CodeBytes
     private var sections: [CallFrameSection] = []
-    private var entries = CallFrameEntries()
+    private var entries: CallFrameEntries
     /// In ascending order of their beginnings.
     private var functions: [FunctionEntry] = []
     private var rules = UnwindRules()
@@ -15,7 +16,11 @@ struct UnwindTableBuilder {
     /// What may still be executed, in bytes of instructions. Each is executed once, unless functions overlap.
     private var budget = 0
 
-    init(_ elf: ELFFile) { code = CodeBytes(elf) }
+    init(_ elf: ELFFile, _ machine: CallFrameMachine) {
+        self.machine = machine
+        code = CodeBytes(elf)
+        entries = CallFrameEntries(machine)
+    }
 
     // MARK: Reading
 
@@ -47,18 +52,25 @@ struct UnwindTableBuilder {
     /// begins one byte early.
     private mutating func markSignalReturn(_ entry: inout FunctionEntry) {
         budget -= 1 << 10
-        guard budget > 0, let place = code.signalReturn(from: entry.start), place > 0 else { return }
-        entry.start = place - 1
-        entry.isSignalReturn = true
+        guard budget > 0 else { return }
+        for (number, kind) in machine.signalReturns.enumerated() {
+            guard let place = code.signalReturn(kind.code, from: entry.start), place > 0 else { continue }
+            entry.start = place - 1
+            entry.signalReturn = UInt8(number)
+            return
+        }
     }
 
     /// Adds the code that returns from signal handlers where nothing says that it does.
     mutating func addSignalReturns() {
-        let size = UInt64(CallFrameMachine.signalReturn.count)
-        for place in code.signalReturns() {
-            // Room for the byte before it.
-            guard place > 0, code.clipped(place - 1, place) != nil else { continue }
-            functions.append(FunctionEntry(start: place - 1, end: place + size, isSignalReturn: true))
+        for (number, kind) in machine.signalReturns.enumerated() {
+            for place in code.signalReturns(kind.code) {
+                // Room for the byte before it.
+                guard place > 0, code.clipped(place - 1, place) != nil else { continue }
+                functions.append(
+                    FunctionEntry(
+                        start: place - 1, end: place + UInt64(kind.code.count), signalReturn: UInt8(number)))
+            }
         }
         Self.sort(&functions)
     }
@@ -93,7 +105,7 @@ struct UnwindTableBuilder {
     private mutating func addGo(_ entry: FunctionEntry, _ part: Range<UInt64>, _ rows: inout UnwindRows) {
         guard let function = goFunctions?.function(Int(entry.goFunction)) else { return rows.add(part, 0) }
         guard goFunctions?.isRoot(function) != true else {
-            return rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_ROOT)) ?? 0)
+            return rows.add(part, rules.number(of: machine.rule(CFA_ROOT)) ?? 0)
         }
         var found: [(Range<UInt64>, Int64)] = []
         // Of a hostile file, all functions may have the same long table.
@@ -103,7 +115,7 @@ struct UnwindTableBuilder {
         for (range, depth) in found {
             let clamped = range.clamped(to: part)
             guard !clamped.isEmpty else { continue }
-            let rule = CallFrameMachine.goRule(depth: depth)
+            let rule = machine.goRule(depth: depth)
             rows.add(clamped, rule.flatMap { rules.number(of: $0) } ?? 0)
         }
     }
@@ -164,7 +176,8 @@ struct UnwindTableBuilder {
         for (index, function) in functions.enumerated() where function.end <= last {
             advance(&place, to: function.start, &open, &rows)
             // But nothing is above the code that returns from a signal handler.
-            let isBelow = open.last.map { functions[$0].isSignalReturn && functions[$0].end > place } ?? false
+            let isBelow =
+                open.last.map { functions[$0].signalReturn != nil && functions[$0].end > place } ?? false
             open.insert(index, at: isBelow ? open.count - 1 : open.count)
         }
         advance(&place, to: last, &open, &rows)
@@ -192,15 +205,27 @@ struct UnwindTableBuilder {
         place = target
     }
 
+    /// Adds the rows of a part of code that returns from signal handlers, and of the byte before it.
+    private mutating func addSignalReturn(
+        _ kind: CallFrameMachine.SignalReturn, at place: UInt64, _ part: Range<UInt64>, _ rows: inout UnwindRows
+    ) {
+        for (index, step) in kind.steps.enumerated() {
+            let start = index == 0 ? part.lowerBound : place + step.offset
+            let end = index + 1 < kind.steps.count ? place + kind.steps[index + 1].offset : part.upperBound
+            let range = max(start, part.lowerBound)..<max(start, part.lowerBound, min(end, part.upperBound))
+            guard !range.isEmpty else { continue }
+            rows.add(range, rules.number(of: machine.signalRule(registers: step.registers)) ?? 0)
+        }
+    }
+
     /// Adds the rows of a part of a function.
     private mutating func add(_ function: FunctionEntry, _ part: Range<UInt64>, _ rows: inout UnwindRows) {
-        guard !function.isSignalReturn else {
-            rows.add(part, rules.number(of: CallFrameMachine.rule(CFA_SIGNAL)) ?? 0)
-            return
+        if let number = function.signalReturn {
+            return addSignalReturn(machine.signalReturns[Int(number)], at: function.start + 1, part, &rows)
         }
         guard function.goFunction < 0 else { return addGo(function, part, &rows) }
         guard !function.isStubs else {
-            rows.add(part, rules.number(of: CallFrameMachine.stubs) ?? 0)
+            rows.add(part, rules.number(of: machine.stubs) ?? 0)
             return
         }
         let instructions = Int(function.instructionsStart)..<Int(function.instructionsEnd)
@@ -229,7 +254,7 @@ struct UnwindTableBuilder {
     }
 
     private mutating func number(_ state: CallFrameState) -> UInt16 {
-        guard let rule = CallFrameMachine.rule(state), let number = rules.number(of: rule) else {
+        guard let rule = machine.rule(state), let number = rules.number(of: rule) else {
             statistics.inexpressibleRows += 1
             return 0
         }

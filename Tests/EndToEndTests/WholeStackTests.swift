@@ -114,6 +114,37 @@ extension EndToEnd {
                 slept.contains { paths([$0], from: "begin_32").first?.prefix(2) == ["begin_32", "serve_32"] })
         }
 
+        /// With the tables of 32-bit files: the C library's, the vDSO's, those of code that realigns its stack.
+        @Test(arguments: [[], ["-fPIE", "-pie"], ["-static"]])
+        func codeOf32BitsIsWalkedByItsTables(options: [String]) throws {
+            let program = try compile("narrow", ["-m32", "-O2", "-g", "-fomit-frame-pointer"] + options)
+            let ran = try Stack.all(run(["profile", "-F", "499", "-U", "--json", "--", program]))
+                .filter { $0.has("spin") }
+            try #require(ran.reduce(0) { $0 + ($1.samples ?? 0) } > 50)
+            let callers = [
+                ["main", "computes", "spin"], ["main", "grows", "spin"], ["works", "spin"],
+                ["main", "sorts", "compares", "spin"], ["main", "raises", "handles", "spin"],
+                ["main", "raises_more", "handles_more", "spin"],
+            ]
+            let ours = Set(callers.joined())
+            var seen: Set<[String]> = []
+            for stack in ran {
+                // Without what the C library calls its own functions.
+                let path = stack.user.reversed().compactMap(\.function).filter(ours.contains)
+                #expect(callers.contains(path), "\(stack.frames.map { $0.function ?? "?" })")
+                #expect(stack.userStackEnd == "root", "\(stack.frames.map { $0.function ?? "?" })")
+                seen.insert(path)
+            }
+            #expect(seen == Set(callers))
+            let slept = try Stack.all(
+                run(["offcputime", "-U", "--state", "1", "--json", "--", program]))
+            #expect(
+                slept.contains {
+                    $0.userStackEnd == "root"
+                        && paths([$0], from: "main").first?.prefix(2) == ["main", "waits"]
+                })
+        }
+
         private func plugins() throws -> (program: String, libraries: [String]) {
             let libraries = try [("one", 100, []), ("two", 50, ["-DSHIFT"])].map { name, count, more in
                 try compile(

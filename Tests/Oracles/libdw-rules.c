@@ -22,7 +22,38 @@
 #define PADDING 15 /* bytes between functions that may have the rule of the one before */
 #define PRINTED 20
 
-enum { RBP = 6, RSP = 7 };
+/* What differs between the machines: numbers of registers, bytes of a word, and operators of linkage tables. */
+struct machine {
+	unsigned fp, sp;
+	int word;
+	unsigned stack_atom, pc_atom, shift_atom;
+	unsigned registers;
+	__u8 numbers[16]; /* of registers, as rules have them */
+};
+
+static const struct machine amd64 = {
+	.fp = 6,
+	.sp = 7,
+	.word = 8,
+	.stack_atom = DW_OP_breg7,
+	.pc_atom = DW_OP_breg16,
+	.shift_atom = DW_OP_lit3,
+	.registers = 16,
+	.numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+};
+
+static const struct machine i386 = {
+	.fp = 5,
+	.sp = 4,
+	.word = 4,
+	.stack_atom = DW_OP_breg4,
+	.pc_atom = DW_OP_breg8,
+	.shift_atom = DW_OP_lit2,
+	.registers = 8,
+	.numbers = {0, 2, 1, 3, 7, 6, 4, 5},
+};
+
+static const struct machine *machine = &amd64;
 
 struct range {
 	__u64 start;
@@ -59,12 +90,13 @@ static bool is_register(const Dwarf_Op *op, unsigned *number, __s64 *offset)
 
 static bool is_linkage_table(const Dwarf_Op *ops, size_t count)
 {
-	static const unsigned atoms[] = {
-		DW_OP_breg7, DW_OP_breg16, DW_OP_lit15, DW_OP_and,  0,
-		DW_OP_ge,    DW_OP_lit3,   DW_OP_shl,	DW_OP_plus,
+	const unsigned atoms[] = {
+		machine->stack_atom, machine->pc_atom, DW_OP_lit15, DW_OP_and, 0, DW_OP_ge,
+		machine->shift_atom, DW_OP_shl,        DW_OP_plus,
 	};
 
-	if (count != sizeof(atoms) / sizeof(*atoms) || ops[0].number != 8 || ops[1].number != 0)
+	if (count != sizeof(atoms) / sizeof(*atoms) ||
+	    ops[0].number != (Dwarf_Word)machine->word || ops[1].number != 0)
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (atoms[i] && ops[i].atom != atoms[i])
@@ -86,19 +118,23 @@ static bool address_rule(const Dwarf_Op *ops, size_t count, struct unwind_rule *
 		return false;
 	rule->cfa_offset = (__s32)offset;
 	if (count == 1) {
-		rule->cfa = number == RSP ? CFA_STACK : number == RBP ? CFA_FRAME : CFA_REGISTER;
+		rule->cfa = number == machine->sp ? CFA_STACK :
+			    number == machine->fp ? CFA_FRAME :
+						    CFA_REGISTER;
+		if (number >= machine->registers)
+			return false;
 		if (rule->cfa == CFA_REGISTER)
-			rule->cfa_register = (__u8)number;
-		return number < 16;
+			rule->cfa_register = machine->numbers[number];
+		return true;
 	}
-	if (ops[1].atom != DW_OP_deref || (number != RSP && number != RBP))
+	if (ops[1].atom != DW_OP_deref || (number != machine->sp && number != machine->fp))
 		return false;
 	for (size_t i = 2; i < count; i++) {
 		if (ops[i].atom != DW_OP_plus_uconst)
 			return false;
 		addend += (__s64)ops[i].number;
 	}
-	rule->cfa = number == RSP ? CFA_STACK_DEREFERENCED : CFA_FRAME_DEREFERENCED;
+	rule->cfa = number == machine->sp ? CFA_STACK_DEREFERENCED : CFA_FRAME_DEREFERENCED;
 	rule->cfa_addend = (__s16)addend;
 	return fits16(addend);
 }
@@ -119,7 +155,7 @@ static void frame_pointer_rule(Dwarf_Frame *frame, struct unwind_rule *rule)
 	__s64 offset;
 
 	rule->fp = FRAME_POINTER_UNKNOWN;
-	if (dwarf_frame_register(frame, RBP, memory, &ops, &count))
+	if (dwarf_frame_register(frame, (int)machine->fp, memory, &ops, &count))
 		return;
 	if (count == 0 && ops == NULL) {
 		rule->fp = FRAME_POINTER_SAME;
@@ -127,7 +163,7 @@ static void frame_pointer_rule(Dwarf_Frame *frame, struct unwind_rule *rule)
 		rule->fp = FRAME_POINTER_SAVED;
 		rule->fp_offset = (__s32)offset;
 	} else if (count == 2 && ops[0].atom == DW_OP_call_frame_cfa &&
-		   is_register(&ops[1], &number, &offset) && number == RBP && fits32(offset)) {
+		   is_register(&ops[1], &number, &offset) && number == machine->fp && fits32(offset)) {
 		rule->fp = FRAME_POINTER_AT_FRAME;
 		rule->fp_offset = (__s32)offset;
 	}
@@ -136,7 +172,7 @@ static void frame_pointer_rule(Dwarf_Frame *frame, struct unwind_rule *rule)
 /* The rule that libdw's answer amounts to; CFA_NO_RULE if no other says it. */
 static struct unwind_rule rule_of(Dwarf_Frame *frame, int return_address)
 {
-	struct unwind_rule rule = {0}, none = {0};
+	struct unwind_rule rule = {.is_32_bit = machine->word == 4}, none = {0};
 	Dwarf_Op memory[3], *ops;
 	size_t count;
 	__s64 offset;
@@ -145,6 +181,7 @@ static struct unwind_rule rule_of(Dwarf_Frame *frame, int return_address)
 		return none;
 	if (count == 0) {
 		none.cfa = ops == NULL ? CFA_NO_RULE : CFA_ROOT;
+		none.is_32_bit = none.cfa == CFA_ROOT && rule.is_32_bit;
 		return none;
 	}
 	if (!is_saved(ops, count, &offset) || !fits16(offset))
@@ -202,7 +239,12 @@ static bool is_padding(__u64 address, struct unwind_rule rule)
 /* Whether it is a linker's jump to a function that is chosen at run time: there nothing has been pushed yet. */
 static bool is_stub(__u64 address, struct unwind_rule rule)
 {
-	const struct unwind_rule at_call = {.cfa = CFA_STACK, .cfa_offset = 8, .ra_offset = -8};
+	const struct unwind_rule at_call = {
+		.cfa = CFA_STACK,
+		.is_32_bit = machine->word == 4,
+		.cfa_offset = machine->word,
+		.ra_offset = (__s16)-machine->word,
+	};
 	Elf_Scn *section = NULL;
 	size_t names;
 	GElf_Shdr header;
@@ -283,6 +325,10 @@ int main(int count, char **arguments)
 		fprintf(stderr, "usage: libdw-rules FILE <RANGES\n");
 		return 64;
 	}
+	GElf_Ehdr header;
+
+	if (gelf_getehdr(elf, &header) && header.e_machine == EM_386)
+		machine = &i386;
 	Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
 	described[0] = dwarf_getcfi_elf(elf);
 	described[1] = dwarf ? dwarf_getcfi(dwarf) : NULL;

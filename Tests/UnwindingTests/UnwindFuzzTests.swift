@@ -72,7 +72,7 @@ import Testing
                 [0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22, 0x03, 1, 0, 0x07, 16])
             if isDebug { image.debugFrames = section.bytes } else { image.frames = section.bytes }
         }
-        image.code = [0x1040: CallFrameMachine.signalReturn]
+        image.code = [0x1040: CallFrameMachine.amd64.signalReturns[0].code]
         return image
     }
 

@@ -163,7 +163,8 @@ import Testing
         try expectRows(
             image,
             [
-                (0, Self.none), (0x10f0, stack(16)), (0x10ff, unwind_rule(CFA_SIGNAL)), (0x1109, Self.none),
+                (0, Self.none), (0x10f0, stack(16)), (0x10ff, unwind_rule(CFA_SIGNAL, 40)),
+                (0x1109, Self.none),
                 // Another frame of an interrupted function is as it says.
                 (0x1200, stack(24)), (0x1210, Self.none),
             ])
@@ -174,7 +175,9 @@ import Testing
         var image = image([(0x1010, 16, 16)] + (isDescribed ? [(0x1100, 16, 16)] : []))
         image.code = [0x1100: Self.signalReturn]
         let table = try #require(image.table)
-        for address: UInt64 in 0x10ff..<0x1109 { #expect(table.rule(at: address) == unwind_rule(CFA_SIGNAL)) }
+        for address: UInt64 in 0x10ff..<0x1109 {
+            #expect(table.rule(at: address) == unwind_rule(CFA_SIGNAL, 40))
+        }
         #expect(table.rule(at: 0x10fe) == Self.none)
         #expect(table.rule(at: 0x1109) == (isDescribed ? stack(16) : Self.none))
         image.needed = 1
@@ -187,7 +190,7 @@ import Testing
         for place: UInt64 in [0x100ffc, 0x200ff1, 0x3ffff7] { image.code[place] = Self.signalReturn }
         let table = try #require(image.table)
         for place: UInt64 in [0x100ffc, 0x200ff1, 0x3ffff7] {
-            #expect(table.rule(at: place) == unwind_rule(CFA_SIGNAL))
+            #expect(table.rule(at: place) == unwind_rule(CFA_SIGNAL, 40))
         }
     }
 

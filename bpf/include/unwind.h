@@ -30,8 +30,8 @@ enum unwind_cfa {
 	CFA_STACK_DEREFERENCED = 3, /* *(rsp + cfa_offset) + cfa_addend */
 	CFA_FRAME_DEREFERENCED = 4, /* *(rbp + cfa_offset) + cfa_addend */
 	CFA_REGISTER = 5, /* cfa_register + cfa_offset: only where all registers are known */
-	CFA_PLT = 6, /* rsp + 8, and 8 more from byte cfa_offset of each 16-byte stub on */
-	CFA_SIGNAL = 7, /* the frame of a signal handler: registers are in the ucontext at rsp */
+	CFA_PLT = 6, /* rsp + 8, and 8 more from byte cfa_offset of each 16-byte stub on; 4 of 32 bits */
+	CFA_SIGNAL = 7, /* the frame of a signal handler: its registers are saved at rsp + cfa_offset */
 	CFA_ROOT = 8, /* the return address is undefined: nobody called this */
 };
 
@@ -48,7 +48,7 @@ struct unwind_rule {
 	__u8 cfa; /* enum unwind_cfa */
 	__u8 fp; /* enum unwind_frame_pointer */
 	__u8 cfa_register; /* number in DWARF */
-	__u8 reserved;
+	__u8 is_32_bit; /* of code of 32 bits: the words of its stack have 4 bytes */
 	__s32 cfa_offset;
 	__s32 fp_offset;
 	__s16 cfa_addend;

@@ -546,12 +546,14 @@ __attribute__((noinline)) int unwind_step(__u32 id)
 	/* Frames that are guessed here would be in the way of those that are known soon. */
 	if (end && slot->may_defer && is_user_address(slot->pc))
 		return end;
-	if (slot->is_32_bit)
-		return step_32_bit(id, end);
+	rule = end ? NULL : find_rule(slot, pc);
+	if (rule && (rule->cfa == CFA_NO_RULE || rule->is_32_bit != slot->is_32_bit))
+		rule = NULL;
+	if (slot->is_32_bit && (!rule || (rule->cfa == CFA_REGISTER && !slot->has_registers)))
+		return step_32_bit(id);
 	if (end)
 		return step_by_frame_pointer(id, end);
-	rule = find_rule(slot, pc);
-	if (!rule || rule->cfa == CFA_NO_RULE)
+	if (!rule)
 		return step_without_rule(slot, id);
 	if (rule->cfa == CFA_REGISTER && !slot->has_registers)
 		return step_by_frame_pointer(id, STACK_END_NO_RULE) ? STACK_END_NO_RULE : 0;

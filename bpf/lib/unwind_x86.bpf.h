@@ -213,11 +213,8 @@ static __always_inline int return_address_offset(__u64 pc)
 	return -1;
 }
 
-/*
- * The caller of code of 32 bits. Tables are of code of 64 bits: here is only the frame pointer. `end`: why the code is
- * in no mapping, or 0.
- */
-__attribute__((noinline)) int step_32_bit(__u32 id, int end)
+/* The caller of code of 32 bits without rules, by the frame pointer. */
+__attribute__((noinline)) int step_32_bit(__u32 id)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
 	__u64 pair = 0, fp, sp;
@@ -243,7 +240,8 @@ __attribute__((noinline)) int step_32_bit(__u32 id, int end)
 				return go_to_caller(slot, ra, sp + offset + 4, fp);
 		}
 	}
-	if (!fp)
+	/* The first frame of a chain has none before it. Elsewhere a 0 in that register means nothing. */
+	if (!fp && slot->by_frame_pointer == 2)
 		return STACK_END_ROOT;
 	if (fp & 3 || fp - sp >= FRAME_POINTER_REACH || read_stack(slot, id, fp, &pair))
 		return STACK_END_32_BIT;
@@ -257,19 +255,34 @@ __attribute__((noinline)) int step_32_bit(__u32 id, int end)
 	return go_to_caller(slot, ra, fp + 8, next);
 }
 
-/* Where the kernel saves registers: rt_sigframe.uc.uc_mcontext, from the stack pointer in rt_sigreturn on. */
-#define SIGNAL_REGISTERS 40 /* r8 to r15, di, si, bp, bx, dx, ax, cx, sp, ip (asm/sigcontext.h) */
-#define SIGNAL_BP (SIGNAL_REGISTERS + 10 * 8)
-#define SIGNAL_SP (SIGNAL_REGISTERS + 15 * 8)
-#define SIGNAL_IP (SIGNAL_REGISTERS + 16 * 8)
-
-static __always_inline int leave_signal_frame(struct stack_slot *slot, __u32 id)
+/* A word of the stack of code with a rule. */
+static __always_inline int read_by_rule(struct stack_slot *slot, __u32 id, struct unwind_rule *rule,
+					__u64 address, __u64 *value)
 {
-	__u64 ip = 0, sp = 0, bp = 0;
+	int failed = read_stack(slot, id, address, value);
 
-	if (read_stack(slot, id, slot->sp + SIGNAL_IP, &ip) ||
-	    read_stack(slot, id, slot->sp + SIGNAL_BP, &bp) ||
-	    read_stack(slot, id, slot->sp + SIGNAL_SP, &sp))
+	if (rule->is_32_bit)
+		*value = (__u32)*value;
+	return failed;
+}
+
+/* Where the kernel saves registers of an interrupted function (asm/sigcontext.h). */
+#define SIGNAL_BP (10 * 8) /* behind r8 to r15, di, si */
+#define SIGNAL_SP (15 * 8) /* behind bx, dx, ax, cx */
+#define SIGNAL_IP (16 * 8)
+#define SIGNAL_BP_32 (6 * 4) /* behind gs, fs, es, ds, di, si */
+#define SIGNAL_SP_32 (7 * 4)
+#define SIGNAL_IP_32 (14 * 4) /* behind bx, dx, cx, ax, trapno, err */
+
+static __always_inline int leave_signal_frame(struct stack_slot *slot, __u32 id,
+					      struct unwind_rule *rule)
+{
+	__u64 ip = 0, sp = 0, bp = 0, saved = slot->sp + rule->cfa_offset;
+	bool is_short = rule->is_32_bit;
+
+	if (read_by_rule(slot, id, rule, saved + (is_short ? SIGNAL_IP_32 : SIGNAL_IP), &ip) ||
+	    read_by_rule(slot, id, rule, saved + (is_short ? SIGNAL_BP_32 : SIGNAL_BP), &bp) ||
+	    read_by_rule(slot, id, rule, saved + (is_short ? SIGNAL_SP_32 : SIGNAL_SP), &sp))
 		return STACK_END_UNREADABLE;
 	slot->pc = ip;
 	slot->fp = bp;
@@ -284,6 +297,7 @@ static __always_inline int leave_signal_frame(struct stack_slot *slot, __u32 id)
 static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct unwind_rule *rule)
 {
 	__u64 cfa = 0, ra = 0, fp = 0;
+	__u32 word = rule->is_32_bit ? 4 : 8;
 
 	switch (rule->cfa) {
 	case CFA_STACK:
@@ -295,7 +309,7 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 	case CFA_STACK_DEREFERENCED:
 	case CFA_FRAME_DEREFERENCED:
 		cfa = rule->cfa == CFA_STACK_DEREFERENCED ? slot->sp : slot->fp;
-		if (read_stack(slot, id, cfa + rule->cfa_offset, &cfa))
+		if (read_by_rule(slot, id, rule, cfa + rule->cfa_offset, &cfa))
 			return STACK_END_UNREADABLE;
 		cfa += rule->cfa_addend;
 		break;
@@ -304,16 +318,17 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
 		break;
 	case CFA_PLT:
-		cfa = slot->sp + 8 + ((slot->pc & 15) >= (__u32)rule->cfa_offset ? 8 : 0);
+		cfa = slot->sp + word +
+		      ((slot->pc & 15) >= (__u32)rule->cfa_offset ? word : 0);
 		break;
 	case CFA_SIGNAL:
-		return leave_signal_frame(slot, id);
+		return leave_signal_frame(slot, id, rule);
 	case CFA_ROOT:
 		return STACK_END_ROOT;
 	default:
 		return STACK_END_NO_RULE;
 	}
-	if (read_stack(slot, id, cfa + rule->ra_offset, &ra))
+	if (read_by_rule(slot, id, rule, cfa + rule->ra_offset, &ra))
 		return STACK_END_UNREADABLE;
 	/* A distance that the rule itself gives is that of the code. */
 	if (cfa - slot->sp - 1 >= FRAME_MOST_BYTES &&
@@ -321,7 +336,7 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 		return STACK_END_NONSENSE;
 	if (rule->fp == FRAME_POINTER_SAVED || rule->fp == FRAME_POINTER_AT_FRAME) {
 		fp = rule->fp == FRAME_POINTER_SAVED ? cfa : slot->fp;
-		if (read_stack(slot, id, fp + rule->fp_offset, &fp))
+		if (read_by_rule(slot, id, rule, fp + rule->fp_offset, &fp))
 			return STACK_END_UNREADABLE;
 		slot->fp = fp;
 	} else if (rule->fp == FRAME_POINTER_UNKNOWN) {
