@@ -74,8 +74,10 @@ final class PerfMap {
         read(.file(file), upTo: now.size)
         stamp = now
         let end = monotonicNanoseconds()
-        // A process may write all the time: of a large file, reading shall take a tenth of the time at most.
-        nextReading = end - start > 5_000_000 ? end + 9 * (end - start) : 0
+        // A process may write all the time: of a large file, reading shall take a tenth of the time at most. What takes
+        // long though it is small, had to wait for a CPU.
+        let isLarge = now.size > UInt64(Self.chunkBytes)
+        nextReading = isLarge && end - start > 5_000_000 ? end + 9 * (end - start) : 0
     }
 
     /// Reads what has been added since the last time; all of it if it is another file than then.

@@ -207,7 +207,8 @@ struct UnwindTableBuilder {
 
     /// Adds the rows of a part of code that returns from signal handlers, and of the byte before it.
     private mutating func addSignalReturn(
-        _ kind: CallFrameMachine.SignalReturn, at place: UInt64, _ part: Range<UInt64>, _ rows: inout UnwindRows
+        _ kind: CallFrameMachine.SignalReturn, at place: UInt64, _ part: Range<UInt64>,
+        _ rows: inout UnwindRows
     ) {
         for (index, step) in kind.steps.enumerated() {
             let start = index == 0 ? part.lowerBound : place + step.offset

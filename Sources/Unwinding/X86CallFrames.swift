@@ -84,7 +84,9 @@ struct X86CallFrames: Sendable {
     ///
     /// The frame pointer is saved behind the return address as soon as there is a frame.
     func goRule(depth: Int64) -> unwind_rule? {
-        guard word == 8, depth >= 0, depth % 8 == 0, let offset = Int32(exactly: depth + 8) else { return nil }
+        guard word == 8, depth >= 0, depth % 8 == 0, let offset = Int32(exactly: depth + 8) else {
+            return nil
+        }
         var rule = rule(CFA_STACK)
         rule.cfa_offset = offset
         rule.ra_offset = -8
@@ -163,7 +165,8 @@ struct X86CallFrames: Sendable {
     ) -> CallFrameState.Address {
         var reader = rest
         // breg16 0 or breg8 0; lit15; and
-        guard register == stackPointer, offset == Int64(word), reader.byte() == (word == 8 ? 0x80 : 0x78), reader.signed() == 0,
+        guard register == stackPointer, offset == Int64(word), reader.byte() == (word == 8 ? 0x80 : 0x78),
+            reader.signed() == 0,
             reader.byte() == 0x3f, reader.byte() == 0x1a
         else { return .other }
         let literal = reader.byte()

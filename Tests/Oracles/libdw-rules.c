@@ -92,11 +92,11 @@ static bool is_linkage_table(const Dwarf_Op *ops, size_t count)
 {
 	const unsigned atoms[] = {
 		machine->stack_atom, machine->pc_atom, DW_OP_lit15, DW_OP_and, 0, DW_OP_ge,
-		machine->shift_atom, DW_OP_shl,        DW_OP_plus,
+		machine->shift_atom, DW_OP_shl,	       DW_OP_plus,
 	};
 
-	if (count != sizeof(atoms) / sizeof(*atoms) ||
-	    ops[0].number != (Dwarf_Word)machine->word || ops[1].number != 0)
+	if (count != sizeof(atoms) / sizeof(*atoms) || ops[0].number != (Dwarf_Word)machine->word ||
+	    ops[1].number != 0)
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (atoms[i] && ops[i].atom != atoms[i])
@@ -118,9 +118,9 @@ static bool address_rule(const Dwarf_Op *ops, size_t count, struct unwind_rule *
 		return false;
 	rule->cfa_offset = (__s32)offset;
 	if (count == 1) {
-		rule->cfa = number == machine->sp ? CFA_STACK :
-			    number == machine->fp ? CFA_FRAME :
-						    CFA_REGISTER;
+		rule->cfa = number == machine->sp   ? CFA_STACK
+			    : number == machine->fp ? CFA_FRAME
+						    : CFA_REGISTER;
 		if (number >= machine->registers)
 			return false;
 		if (rule->cfa == CFA_REGISTER)
@@ -163,7 +163,8 @@ static void frame_pointer_rule(Dwarf_Frame *frame, struct unwind_rule *rule)
 		rule->fp = FRAME_POINTER_SAVED;
 		rule->fp_offset = (__s32)offset;
 	} else if (count == 2 && ops[0].atom == DW_OP_call_frame_cfa &&
-		   is_register(&ops[1], &number, &offset) && number == machine->fp && fits32(offset)) {
+		   is_register(&ops[1], &number, &offset) && number == machine->fp &&
+		   fits32(offset)) {
 		rule->fp = FRAME_POINTER_AT_FRAME;
 		rule->fp_offset = (__s32)offset;
 	}

@@ -30,8 +30,10 @@ enum unwind_cfa {
 	CFA_STACK_DEREFERENCED = 3, /* *(rsp + cfa_offset) + cfa_addend */
 	CFA_FRAME_DEREFERENCED = 4, /* *(rbp + cfa_offset) + cfa_addend */
 	CFA_REGISTER = 5, /* cfa_register + cfa_offset: only where all registers are known */
-	CFA_PLT = 6, /* rsp + 8, and 8 more from byte cfa_offset of each 16-byte stub on; 4 of 32 bits */
-	CFA_SIGNAL = 7, /* the frame of a signal handler: its registers are saved at rsp + cfa_offset */
+	CFA_PLT =
+		6, /* rsp + 8, and 8 more from byte cfa_offset of each 16-byte stub on; 4 of 32 bits */
+	CFA_SIGNAL =
+		7, /* the frame of a signal handler: its registers are saved at rsp + cfa_offset */
 	CFA_ROOT = 8, /* the return address is undefined: nobody called this */
 };
 

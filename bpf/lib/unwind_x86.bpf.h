@@ -318,8 +318,7 @@ static __always_inline int apply_rule(struct stack_slot *slot, __u32 id, struct 
 		cfa = user_register(&slot->registers, rule->cfa_register) + rule->cfa_offset;
 		break;
 	case CFA_PLT:
-		cfa = slot->sp + word +
-		      ((slot->pc & 15) >= (__u32)rule->cfa_offset ? word : 0);
+		cfa = slot->sp + word + ((slot->pc & 15) >= (__u32)rule->cfa_offset ? word : 0);
 		break;
 	case CFA_SIGNAL:
 		return leave_signal_frame(slot, id, rule);
