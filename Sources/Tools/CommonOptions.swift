@@ -88,6 +88,19 @@ package struct Targets<ThreadOption: ThreadOptionNames>: ParsableArguments {
     package var cgroup: String?
 
     @Option(
+        name: .customLong("cgroupmap"),
+        help: ArgumentHelp(
+            "Only tasks in a cgroup whose ID is a key of this pinned BPF map.", valueName: "path"))
+    package var cgroupMap: String?
+
+    @Option(
+        name: .customLong("mntnsmap"),
+        help: ArgumentHelp(
+            "Only tasks in a mount namespace whose inode number is a key of this pinned BPF map.",
+            valueName: "path"))
+    package var mountNamespaceMap: String?
+
+    @Option(
         name: .customLong("container"),
         help: ArgumentHelp(
             "Only tasks in this container of docker, podman, containerd, Kubernetes, LXC or systemd-nspawn.",
@@ -113,16 +126,35 @@ package struct Targets<ThreadOption: ThreadOptionNames>: ParsableArguments {
         comm = other.comm
         commIsPrefix = other.commIsPrefix
         cgroup = other.cgroup
+        cgroupMap = other.cgroupMap
+        mountNamespaceMap = other.mountNamespaceMap
         container = other.container
         follow = other.follow
         command = other.command
     }
 
-    /// Takes over a command's own spelling of --cgroup.
+    /// Takes over the short spelling of --cgroup.
     mutating func setCgroup(_ path: String?) throws {
         guard let path else { return }
         guard cgroup == nil else { throw ValidationError("-c and --cgroup mean the same: give one of them.") }
         cgroup = path
+    }
+
+}
+
+/// The short name of --cgroup, apart from the others because some commands of BCC use the letter for something else.
+package struct ShortCgroupOption: ParsableArguments {
+    @Option(
+        name: .customShort("c", allowingJoined: true),
+        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
+    package var cgroup: String?
+
+    package init() {}
+
+    /// The path, for once.
+    mutating func take() -> String? {
+        defer { cgroup = nil }
+        return cgroup
     }
 }
 

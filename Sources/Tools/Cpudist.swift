@@ -20,12 +20,9 @@ package struct Cpudist: TracingCommand {
         name: [.customShort("e"), .customLong("extension")],
         help: "Print a summary below each histogram: the same as --percentiles.")
     package var summary = false
-    @Option(
-        name: .customShort("c", allowingJoined: true),
-        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
-    package var cgroup: String?
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -34,8 +31,7 @@ package struct Cpudist: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        try targets.setCgroup(cgroup)
-        cgroup = nil
+        try targets.setCgroup(shortCgroup.take())
         if summary { histograms.percentiles = true }
     }
 

@@ -13,12 +13,15 @@ package struct Execsnoop: ProcessCommand {
         discussion: execsnoopDiscussion)
 
     @OptionGroup(title: "Which tasks") package var longTargets: LongTargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
     @OptionGroup(title: "Which programs") package var selection: ExecSelection
     @OptionGroup(title: "What is shown") package var display: ExecDisplay
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
     package init() {}
+
+    package mutating func validate() throws { try longTargets.setCgroup(shortCgroup.take()) }
 
     package func trace(_ session: Session) throws {
         let object = try session.open("execsnoop")
@@ -143,7 +146,7 @@ let execsnoopDiscussion = """
     1024 arguments of a failed exec are read. Programs that the kernel starts by itself are shown, but not those that \
     it fails to start. argv[0] is in the JSON only; for a script the kernel has thrown it away.
 
-    COMPATIBILITY: The options of BCC's execsnoop and of libbpf-tools' are there with their short names, but for \
-    --cgroupmap and --mntnsmap, in whose place there are --cgroup and --container. Threads are chosen with --tid. \
+    COMPATIBILITY: The options of BCC's execsnoop and of libbpf-tools' are there with their short names. Select \
+    threads with --tid. \
     Regular expressions are POSIX's extended ones.
     """

@@ -13,6 +13,7 @@ package struct Exitsnoop: ProcessCommand {
         discussion: exitsnoopDiscussion)
 
     @OptionGroup(title: "Which tasks") package var longTargets: LongTargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
 
     @Flag(
@@ -29,6 +30,8 @@ package struct Exitsnoop: ProcessCommand {
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
     package init() {}
+
+    package mutating func validate() throws { try longTargets.setCgroup(shortCgroup.take()) }
 
     package func trace(_ session: Session) throws {
         let object = try session.open("exitsnoop")
@@ -221,6 +224,6 @@ let exitsnoopDiscussion = """
     before. A status that a process has but nobody waits for is shown all the same. When all threads have ended \
     at the same moment, each by itself, tid is one of them.
 
-    COMPATIBILITY: The options of BCC's exitsnoop and of libbpf-tools' are there with their short names, but for \
-    -c, in whose place there is --cgroup. Threads are chosen with --tid.
+    COMPATIBILITY: The options of BCC's exitsnoop and of libbpf-tools' are there with their short names. Select \
+    threads with --tid.
     """

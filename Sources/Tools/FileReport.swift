@@ -69,8 +69,10 @@ final class FileReport {
         }
         var new: [FileUse] = []
         for (identity, use) in all {
-            var rest = use.since(earlier[identity])
-            if !rest.isIdle {
+            let total = use.since(earlier[identity])
+            var rest = shown(total)
+            if !total.isIdle {
+                guard !rest.isIdle else { continue }
                 rest.path = paths[identity] ?? []
                 new.append(rest)
             } else if kill(Int32(bitPattern: identity.process), 0) != 0, errno == ESRCH {
@@ -82,6 +84,14 @@ final class FileReport {
         }
         earlier = all
         return joined(new)
+    }
+
+    /// Without the direction that is not wanted.
+    private func shown(_ use: FileUse) -> FileUse {
+        var use = use
+        if display.readOnly { (use.writes, use.writtenBytes) = (0, 0) }
+        if display.writeOnly { (use.reads, use.readBytes) = (0, 0) }
+        return use
     }
 
     /// Puts together what is one file: one of an overlay gets its generation when it is written to for the first time.

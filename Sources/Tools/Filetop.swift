@@ -40,6 +40,12 @@ package struct Filetop: TracingCommand {
 
     package var user: UInt32? { userOption.user }
 
+    package func validate() throws {
+        guard !(display.readOnly && display.writeOnly) else {
+            throw ValidationError("--read-only and --write-only exclude each other: give one of them.")
+        }
+    }
+
     package func trace(_ session: Session) throws {
         let ioUring = try ioUringProgram(session)
         let object = try session.open("filetop")
@@ -109,6 +115,12 @@ package struct FileDisplay: ParsableArguments {
             "What comes first: \(Order.names) (all: the sum of the four numbers).", valueName: "column"),
         transform: parseOrder)
     package var order: Order = .all
+
+    @Flag(name: .customLong("read-only"), help: "Count reads only.")
+    package var readOnly = false
+
+    @Flag(name: .customLong("write-only"), help: "Count writes only.")
+    package var writeOnly = false
 
     @Flag(name: .customLong("bytes"), help: "Show bytes, not kilobytes.")
     package var bytes = false

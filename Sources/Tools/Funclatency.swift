@@ -51,11 +51,6 @@ package struct Funclatency: TracingCommand {
         help: ArgumentHelp("Only calls that begin on this CPU.", valueName: "cpu"))
     package var cpu: UInt16?
 
-    @Option(
-        name: .customShort("c", allowingJoined: true),
-        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
-    package var cgroup: String?
-
     @Flag(
         name: [.customShort("k"), .customLong("kprobes")],
         help: "Trace functions of the kernel by kprobes, as is always done here.")
@@ -63,6 +58,7 @@ package struct Funclatency: TracingCommand {
 
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: LongUserOption
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -73,8 +69,7 @@ package struct Funclatency: TracingCommand {
     package mutating func validate() throws {
         try common.setDuration(duration)
         duration = nil
-        try targets.setCgroup(cgroup)
-        cgroup = nil
+        try targets.setCgroup(shortCgroup.take())
         guard !(microseconds && milliseconds) else {
             throw ValidationError("-u and -m exclude each other: give one of them.")
         }

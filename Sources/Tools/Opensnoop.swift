@@ -12,6 +12,7 @@ package struct Opensnoop: TracingCommand {
         discussion: opensnoopDiscussion)
 
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
     @OptionGroup(title: "Which opens") package var selection: OpenSelection
     @OptionGroup(title: "What is shown") package var display: OpenDisplay
@@ -22,6 +23,7 @@ package struct Opensnoop: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
+        try targets.setCgroup(shortCgroup.take())
         if let name = selection.name {
             guard targets.comm == nil else {
                 throw ValidationError("-n and --comm mean the same: give one of them.")
@@ -242,6 +244,5 @@ let opensnoopDiscussion = """
     its own opens.
 
     COMPATIBILITY: The options of BCC's opensnoop and of libbpf-tools' are there with their short names, but for \
-    --callers, and for --cgroupmap and --mntnsmap, in whose place there are --cgroup and --container. The table is \
-    that of libbpf-tools.
+    --callers. The table is that of libbpf-tools.
     """

@@ -68,6 +68,13 @@ package struct ProfileCommand: TracingCommand {
             "Taken, and of no effect: what is sampled is not stored in the kernel.", valueName: "count"))
     package var hashStorage: UInt32 = 40_960
 
+    @Option(
+        name: .customShort("S", allowingJoined: true), parsing: .unconditional,
+        help: ArgumentHelp(
+            "Accepted for compatibility; ignored: the tracer's own frames are never shown.",
+            valueName: "frames"))
+    package var skippedFrames: UInt32?
+
     @OptionGroup(title: "Stacks") package var stacks: StackOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: LongUserOption

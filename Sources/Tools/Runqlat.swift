@@ -16,12 +16,9 @@ package struct Runqlat: TracingCommand {
     package var byNamespace = false
     @Flag(name: .customLong("wakeups-only"), help: "Leave out waits after being preempted.")
     package var wakeupsOnly = false
-    @Option(
-        name: .customShort("c", allowingJoined: true),
-        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
-    package var cgroup: String?
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -30,8 +27,7 @@ package struct Runqlat: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        try targets.setCgroup(cgroup)
-        cgroup = nil
+        try targets.setCgroup(shortCgroup.take())
         if byNamespace && intervals.by != BY_NOTHING {
             throw ValidationError("--pidnss excludes -P, -L, --by-cgroup and --by-cpu: give one of them.")
         }

@@ -15,6 +15,7 @@ package struct Syscount: TracingCommand {
     @OptionGroup(title: "What is counted and shown") package var display: CallDisplay
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
+    @OptionGroup(title: "Which tasks") package var shortCgroup: ShortCgroupOption
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
     @OptionGroup(title: "Common options") package var common: CommonOptions
 
@@ -28,8 +29,7 @@ package struct Syscount: TracingCommand {
             common.duration = seconds
             display.duration = nil
         }
-        try targets.setCgroup(selection.cgroup)
-        selection.cgroup = nil
+        try targets.setCgroup(shortCgroup.take())
         if display.byProcess && display.histogram {
             throw ValidationError("-P and --histogram exclude each other: give one of them.")
         }
@@ -114,11 +114,6 @@ package struct CallSelection: ParsableArguments {
         help: ArgumentHelp("Only calls that fail with this error: a name or a number.", valueName: "errno"),
         transform: parseErrno)
     package var error: Int32?
-
-    @Option(
-        name: .customShort("c", allowingJoined: true),
-        help: ArgumentHelp("The same as --cgroup.", valueName: "path"))
-    package var cgroup: String?
 
     package init() {}
 }

@@ -18,6 +18,9 @@ struct TargetFilter {
     /// The inode number of its directory.
     private var cgroup: UInt64?
     private var mountNamespace: UInt64?
+    /// Paths of pinned maps.
+    private let cgroupMap: String?
+    private let mountNamespaceMap: String?
     let follow: Bool
     /// What the user should hear about how the options were understood.
     private(set) var notes: [String] = []
@@ -31,6 +34,8 @@ struct TargetFilter {
         self.user = user
         comm = options.comm
         commIsPrefix = options.commIsPrefix
+        cgroupMap = options.cgroupMap
+        mountNamespaceMap = options.mountNamespaceMap
         follow = options.follow
         for id in options.processes?.ids ?? [] { try addProcess(id, proc) }
         for id in options.threads?.ids ?? [] { try addThread(id, proc) }
@@ -135,6 +140,8 @@ struct TargetFilter {
             filter.flags |= FILTER_MOUNT_NAMESPACE.rawValue
             filter.mount_namespace = UInt32(truncatingIfNeeded: mountNamespace)
         }
+        if cgroupMap != nil { filter.flags |= FILTER_CGROUP_MAP.rawValue }
+        if mountNamespaceMap != nil { filter.flags |= FILTER_MOUNT_NAMESPACE_MAP.rawValue }
         if !hasKernelIDs, let own = ProcFS().pidNamespace(of: getpid()) {
             filter.pid_namespace = UInt32(truncatingIfNeeded: own)
         }
@@ -142,14 +149,37 @@ struct TargetFilter {
     }
 
     /// Puts the filter into an object before it is loaded.
-    func configure(_ object: borrowing OpenObject) throws(BPFError) {
+    func configure(_ object: borrowing OpenObject) throws {
         object.setConstant("task_filter", to: constants)
+        if let path = cgroupMap { try Self.use(path, as: "filter_cgroups", of: object, "--cgroupmap") }
+        if let path = mountNamespaceMap {
+            try Self.use(path, as: "filter_mount_namespaces", of: object, "--mntnsmap")
+        }
         try object.resize(
             "filter_processes", to: follow ? Self.followedProcesses : UInt32(max(1, processes.count)))
         try object.resize("filter_threads", to: UInt32(max(1, threads.count)))
         if !follow || processes.isEmpty {
             for program in ["follow_fork", "follow_fork_again", "follow_exit"] { object.disable(program) }
         }
+    }
+
+    private static func use(
+        _ path: String, as map: String, of object: borrowing OpenObject, _ option: String
+    ) throws {
+        let what = "\(option): '\(escaped(path))'"
+        let pinned: PinnedMap
+        do throws(BPFError) {
+            pinned = try PinnedMap(path: path)
+        } catch {
+            throw CommandFailure(
+                "\(what) is not a pinned BPF map (\(errnoName(error.code) ?? "error \(error.code)")): make one "
+                    + "with bpftool map create \(escaped(path)) type hash key 8 value 4 entries 16 name targets"
+            )
+        }
+        guard pinned.isHash, pinned.keySize == 8 else {
+            throw CommandFailure("\(what) is not a hash map with keys of 8 bytes: give one that is")
+        }
+        try object.replace(map, by: pinned)
     }
 
     /// Adds a process that was left out by `fill`.

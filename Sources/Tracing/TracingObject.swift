@@ -44,6 +44,12 @@ package struct OpenObject: ~Copyable {
         try check(bpf_map__set_max_entries(Self.map(map, of: object), entries), "resize the map \(map)")
     }
 
+    /// Puts a map that is pinned somewhere in the place of one that the object would make.
+    package func replace(_ map: String, by pinned: borrowing PinnedMap) throws(BPFError) {
+        try check(
+            bpf_map__reuse_fd(Self.map(map, of: object), pinned.descriptor), "use a pinned map as \(map)")
+    }
+
     /// Leaves a program out: it is neither verified nor attached.
     package func disable(_ program: String) {
         guard let program = bpf_object__find_program_by_name(object, program) else {

@@ -131,6 +131,44 @@ extension EndToEnd {
             #expect(names == ["within"])
         }
 
+        /// Maps that somebody else fills, as for BCC's tools: keys of 8 bytes.
+        @Test(arguments: ["--cgroupmap", "--mntnsmap"])
+        func onlyWhatAPinnedMapHas(option: String) throws {
+            let folder = try TemporaryFolder()
+            let mount = try #require(Harness.cgroupMount)
+            let number =
+                option == "--mntnsmap"
+                ? "stat -Lc %i /proc/self/ns/mnt"
+                : "stat -c %i \(mount)$(sed -n s/^0:://p /proc/self/cgroup)"
+            let result = try Finished([
+                "unshare", "--mount", "sh", "-ec",
+                """
+                mount -t bpf bpf \(folder.path)
+                number=$(\(number))
+                key=$(for bits in 0 8 16 24 32 40 48 56; do printf '%d ' $((number >> bits & 255)); done)
+                for map in with without; do
+                    bpftool map create \(folder.path)/$map type hash key 8 value 4 entries 4 name targets
+                done
+                bpftool map update pinned \(folder.path)/with key $key value 0 0 0 0
+                bpftool map create \(folder.path)/array type array key 4 value 4 entries 4 name others
+                for map in with without array none; do
+                    echo $map
+                    \(Harness.apus) opensnoop --json \(option) \(folder.path)/$map -- cat /etc/hostname /etc/passwd |
+                        grep '"path":"/etc/passwd"' || true
+                done
+                """,
+            ])
+            try #require(result.end == .exited(0), "\(result.errors)")
+            let lines = result.text.split(separator: "\n").filter {
+                $0.contains("/etc/passwd") || !$0.contains("{")
+            }
+            #expect(
+                lines.count == 5 && lines[0] == "with" && lines[1].contains("/etc/passwd"), "\(result.text)")
+            #expect(lines.suffix(3) == ["without", "array", "none"])
+            #expect(result.errors.contains("array' is not a hash map with keys of 8 bytes"))
+            #expect(result.errors.contains("none' is not a pinned BPF map (ENOENT)"))
+        }
+
         @Test func theCgroupsPathIsShown() throws {
             let folder = try TemporaryFolder()
             let host = try Host((name, name + "-sibling"))

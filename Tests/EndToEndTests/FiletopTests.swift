@@ -39,6 +39,19 @@ extension EndToEnd {
             #expect(found.others == ["\(4493 - 500) \(5100 + 3333 + 20)"])
         }
 
+        @Test(arguments: [("--read-only", (12, 4493, 0, 0)), ("--write-only", (0, 0, 8, 5100))])
+        func onlyOneDirection(option: String, counts: (Int, Int, Int, Int)) throws {
+            let folder = try TemporaryFolder()
+            let found = try JSONLines.of([
+                "filetop", "--json", option, "--", try Harness.program("transfers"), folder.path,
+            ])
+            let one = found.rows.first { $0.text("path") == folder.path("one") }
+            check(one, counts.0, counts.1, counts.2, counts.3)
+            // What is only written.
+            let two = found.rows.contains { $0.text("path") == folder.path("two") }
+            #expect(two == (option == "--write-only"))
+        }
+
         @Test func whatFindsNoRoomIsSaidWithTheRemedy() throws {
             let folder = try TemporaryFolder()
             let result = try Finished([

@@ -33,6 +33,8 @@ enum task_filter_flag {
 	FILTER_COMM = 1 << 3,
 	FILTER_CGROUP = 1 << 4, /* in the cgroup with this ID, or below it */
 	FILTER_MOUNT_NAMESPACE = 1 << 5,
+	FILTER_CGROUP_MAP = 1 << 6, /* the ID of its cgroup is in filter_cgroups */
+	FILTER_MOUNT_NAMESPACE_MAP = 1 << 7, /* the inode number is in filter_mount_namespaces */
 };
 
 #define TASK_COMM_BYTES 16

@@ -24,6 +24,21 @@ struct {
 	__type(value, __u8);
 } filter_threads SEC(".maps");
 
+/* A map that somebody else fills takes the place of these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} filter_cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} filter_mount_namespaces SEC(".maps");
+
 #define PID_NAMESPACE_LEVELS 32 /* MAX_PID_NS_LEVEL */
 
 /* A task's number in the PID namespace with this inode number; 0 if it has none there. */
@@ -122,6 +137,29 @@ static __always_inline bool in_cgroup(struct task_struct *task, __u64 wanted)
 	return false;
 }
 
+static __always_inline __u32 mount_namespace(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+}
+
+/* Whether the maps of others have the task's cgroup and mount namespace. */
+static __always_inline bool in_foreign_maps(struct task_struct *task)
+{
+	__u64 cgroup, namespace;
+
+	if (task_filter.flags & FILTER_CGROUP_MAP) {
+		cgroup = cgroup_id(task);
+		if (!bpf_map_lookup_elem(&filter_cgroups, &cgroup))
+			return false;
+	}
+	if (task_filter.flags & FILTER_MOUNT_NAMESPACE_MAP) {
+		namespace = mount_namespace(task);
+		if (!bpf_map_lookup_elem(&filter_mount_namespaces, &namespace))
+			return false;
+	}
+	return true;
+}
+
 /* Whether a task with these IDs is one to report. Cheap tests first. */
 static __always_inline bool task_wanted(struct task_struct *task, __u32 process, __u32 thread)
 {
@@ -142,10 +180,9 @@ static __always_inline bool task_wanted(struct task_struct *task, __u32 process,
 		return false;
 	if (flags & FILTER_CGROUP && !in_cgroup(task, task_filter.cgroup))
 		return false;
-	if (flags & FILTER_MOUNT_NAMESPACE &&
-	    BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != task_filter.mount_namespace)
+	if (flags & FILTER_MOUNT_NAMESPACE && mount_namespace(task) != task_filter.mount_namespace)
 		return false;
-	return true;
+	return !(flags & (FILTER_CGROUP_MAP | FILTER_MOUNT_NAMESPACE_MAP)) || in_foreign_maps(task);
 }
 
 static __always_inline bool current_task_wanted(__u64 ids)
