@@ -11,7 +11,7 @@ internal import Tracing
 package struct Check: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Say what this kernel, these privileges and this machine's limits allow.",
+        abstract: "Report which commands work on this machine, and what prevents the others.",
         discussion: """
             Tries every feature that the commands build on, then loads and attaches each command's programs and \
             detaches them again. Exits with 0 if all commands work, with 1 if one does not.

@@ -31,7 +31,7 @@ package struct CommonOptions: ParsableArguments {
             valueName: "path"))
     package var btf: String?
 
-    @Flag(name: .shortAndLong, help: "Say on stderr what is found, chosen and loaded.")
+    @Flag(name: .shortAndLong, help: "Print diagnostic details to stderr.")
     package var verbose = false
 
     package init() {}

@@ -19,6 +19,10 @@ package func runApus(_ arguments: [String]) -> Int32 {
 }
 
 private func run(_ command: any ParsableCommand.Type, name: String, _ arguments: [String]) -> Int32 {
+    if command == Apus.self, let complaint = CommandNames.complaint(arguments.first) {
+        writeError("\(name): \(complaint)")
+        return ExitCode.validationFailure.rawValue
+    }
     do {
         var parsed = try command.parseAsRoot(arguments)
         try parsed.run()

@@ -22,7 +22,7 @@ package struct Filetop: TracingCommand {
 
     @Flag(
         name: [.customShort("a"), .customLong("all-files")],
-        help: "Also what is no regular file: sockets, pipes, devices.")
+        help: "Include sockets, pipes and devices.")
     package var allFiles = false
 
     @Option(
@@ -130,14 +130,15 @@ package struct FileDisplay: ParsableArguments {
 
 private func parseFileCount(_ text: String) throws -> UInt32 {
     guard let count = UInt32(text), count > 0, count <= 1 << 22 else {
-        throw ValidationError("'\(escaped(text))' is no number of files: give 1 to \(1 << 22).")
+        throw ValidationError("invalid number of files '\(escaped(text))': expected 1 to \(1 << 22).")
     }
     return count
 }
 
 private func parseOrder(_ text: String) throws -> FileDisplay.Order {
     guard let order = FileDisplay.Order(rawValue: text) else {
-        throw ValidationError("'\(escaped(text))' is no column to sort by: give \(FileDisplay.Order.names).")
+        throw ValidationError(
+            "invalid column to sort by '\(escaped(text))': expected \(FileDisplay.Order.names).")
     }
     return order
 }
@@ -150,7 +151,7 @@ let filetopDiscussion = """
 
     OUTPUT: As BCC's filetop, with the process's ID and the full path as seen from the process's root. T is R for a \
     regular file, S a socket, P a pipe, C and B a device, D a directory, O an anonymous one (eventfd, timerfd and the \
-    like). What lies between two prints counts in the second one. With --json each row is an object with time_ns \
+    like). Each table covers the time since the previous one. With --json each row is an object with time_ns \
     (Unix time of the report), pid, comm, reads, writes, read_bytes, written_bytes, type, device (major:minor), inode, \
     and path.
 
@@ -165,7 +166,7 @@ let filetopDiscussion = """
     OVERHEAD: One small program runs at the return of every system call, and does more only for reads and writes. \
     docs/benchmarks.md has figures.
 
-    LIMITS: Not seen is what moves bytes without such a call: memory that is mapped from files, and the \
+    LIMITS: I/O without these calls is not counted: memory that is mapped from files, and the \
     kernel itself, such as an NFS server, swapping or the writing back of what is cached. What io_submit submits \
     counts at that moment, with the bytes that it asks for. Of io_uring, requests that complete more than once \
     (multishot) are not seen, and splice and tee only on their writing side. A file keeps the path by \

@@ -6,7 +6,7 @@ internal import Reporting
 package struct FlameGraphCommand: ParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "flamegraph",
-        abstract: "Draw recorded stacks, of these commands or of any other tool, as a flame graph.",
+        abstract: "Draw a flame graph from stacks recorded by apus or another tool.",
         discussion: """
             Reads lines of the form "frame;frame;frame count", or what profile, offcputime and memleak print with \
             --json, and writes one file that any browser opens, without the network: zoom with a click, search with / or \
@@ -56,7 +56,9 @@ package struct FlameGraphCommand: ParsableCommand {
 
     @Option(
         name: .customLong("colors"),
-        help: "Colours, and the unit of folded counts: none (as without it), microseconds or bytes.")
+        help:
+            "Palette and unit of folded counts: cpu counts samples (the default), offcpu microseconds, memory bytes."
+    )
     var colours: Colours?
 
     @Flag(name: .customLong("icicle"), help: "Draw the root at the top.")

@@ -241,7 +241,8 @@ private struct FunctionHistogramNames: HistogramNames {
 
 private func parseLevels(_ text: String) throws -> UInt32 {
     guard let count = UInt32(text), count > 0, count <= UInt32(CALL_LEVELS) else {
-        throw ValidationError("'\(escaped(text))' is no number of nested calls: give 1 to \(CALL_LEVELS).")
+        throw ValidationError(
+            "invalid number of nested calls '\(escaped(text))': expected 1 to \(CALL_LEVELS).")
     }
     return count
 }

@@ -36,14 +36,14 @@ package struct KernelTaskOptions: ParsableArguments {
 
 func parsePositive(_ text: String) throws -> Int {
     guard let count = Int(text), count > 0, count <= 1 << 31 else {
-        throw ValidationError("'\(escaped(text))' is no count: give a positive number.")
+        throw ValidationError("invalid count '\(escaped(text))': expected a positive number.")
     }
     return count
 }
 
 func parseRate(_ text: String) throws -> UInt32 {
     guard let rate = UInt32(text), rate > 0 else {
-        throw ValidationError("'\(escaped(text))' is no sampling rate: give a positive number.")
+        throw ValidationError("invalid sampling rate '\(escaped(text))': expected a positive number.")
     }
     return rate
 }
@@ -53,7 +53,7 @@ func parseSize(_ text: String) throws -> UInt64 { text == "0" ? 0 : try parseByt
 
 func parseMilliseconds(_ text: String) throws -> UInt64 {
     guard let value = UInt64(text), value <= 1 << 43 else {
-        throw ValidationError("'\(escaped(text))' is no number of milliseconds.")
+        throw ValidationError("invalid age '\(escaped(text))': expected milliseconds.")
     }
     return value
 }
@@ -85,7 +85,7 @@ func parseWords(_ text: String) throws -> [String] {
     if let word { words.append(word) }
     guard quote == nil, !isEscaped, !words.isEmpty, words[0] != "" else {
         throw ValidationError(
-            "'\(escaped(text))' is no command: a name is missing, or the end of a quotation.")
+            "invalid command '\(escaped(text))': a name is missing, or the end of a quotation.")
     }
     return words
 }

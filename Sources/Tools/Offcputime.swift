@@ -56,7 +56,7 @@ package struct Offcputime: TracingCommand {
 
     @Flag(
         name: .customLong("histogram"),
-        help: "How long the waits of each thread took, by what it waited for, in place of stacks.")
+        help: "Print a histogram of wait times per thread and reason instead of stacks.")
     package var histogram = false
 
     @OptionGroup(title: "Histograms") package var histograms: HistogramOptions
@@ -71,7 +71,7 @@ package struct Offcputime: TracingCommand {
 
     package mutating func validate() throws {
         if let seconds {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
+            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
             common.duration = seconds
             self.seconds = nil
         }

@@ -32,7 +32,7 @@ package struct Opensnoop: TracingCommand {
             selection.name = nil
         }
         if let seconds = selection.duration {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
+            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
             common.duration = seconds
             selection.duration = nil
         }
@@ -200,14 +200,14 @@ package struct OpenDisplay: ParsableArguments {
 private func parseOpenFlag(_ text: String) throws -> UInt64 {
     guard let mask = OpenFlags.mask(named: text) else {
         throw ValidationError(
-            "'\(escaped(text))' is no flag of open(2): give a name such as O_WRONLY or O_CREAT.")
+            "invalid flag of open(2) '\(escaped(text))': expected a name such as O_WRONLY or O_CREAT.")
     }
     return mask
 }
 
 private func parsePages(_ text: String) throws -> UInt32 {
     guard let pages = UInt32(text), pages > 0, pages <= 1 << 19 else {
-        throw ValidationError("'\(escaped(text))' is no number of pages: give 1 to \(1 << 19).")
+        throw ValidationError("invalid number of pages '\(escaped(text))': expected 1 to \(1 << 19).")
     }
     return pages
 }
@@ -237,7 +237,7 @@ let opensnoopDiscussion = """
     OVERHEAD: One small program runs at the return of every system call, and does more only for opens. \
     docs/benchmarks.md has figures.
 
-    LIMITS: Shown is the path that the caller passed; another thread may change it while the call runs. \
+    LIMITS: The path shown is the one that the caller passed; another thread may change it while the call runs. \
     -F completes it and does not follow symbolic links. The opens of execve, of the kernel itself and of \
     open_by_handle_at are not shown, nor those of io_uring before Linux 6.0, or with \
     IOSQE_CQE_SKIP_SUCCESS; to the flags of io_uring's opens the kernel has added O_LARGEFILE. apus does not show \

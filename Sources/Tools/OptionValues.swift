@@ -28,7 +28,7 @@ func parseIDs(_ text: String) throws -> IDList {
 func parseSeconds(_ text: String) throws -> Double {
     guard let seconds = Double(text), seconds.isFinite, seconds >= 0.001, seconds <= 1e9 else {
         throw ValidationError(
-            "'\(escaped(text))' is no duration: give a positive number of seconds, such as 10 or 0.5.")
+            "invalid duration '\(escaped(text))': expected a positive number of seconds, such as 10 or 0.5.")
     }
     return seconds
 }
@@ -36,7 +36,7 @@ func parseSeconds(_ text: String) throws -> Double {
 /// Microseconds, up to what is safe to count in nanoseconds.
 func parseMicroseconds(_ text: String) throws -> UInt64 {
     guard let value = UInt64(text), value <= 1 << 53 else {
-        throw ValidationError("invalid delay (in us): '\(escaped(text))' is no number of microseconds.")
+        throw ValidationError("invalid delay (in us) '\(escaped(text))': expected a number of microseconds.")
     }
     return value
 }
@@ -49,7 +49,7 @@ func parseByteCount(_ text: String) throws -> UInt64 {
     let shifts: [String: UInt64] = ["": 0, "K": 10, "M": 20, "G": 30]
     guard let value = UInt64(digits), value > 0, let shift = shifts[unit], value <= UInt64.max >> shift else {
         throw ValidationError(
-            "'\(escaped(text))' is no size: give bytes, or a number with K, M or G, such as 64M.")
+            "invalid size '\(escaped(text))': expected bytes, or a number with K, M or G, such as 64M.")
     }
     return value << shift
 }

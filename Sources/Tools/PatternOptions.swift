@@ -61,7 +61,7 @@ extension CommonOptions {
     /// Takes over a command's own spelling of --duration.
     mutating func setDuration(_ seconds: Double?) throws {
         guard let seconds else { return }
-        guard duration == nil else { throw ValidationError("give the duration once.") }
+        guard duration == nil else { throw ValidationError("the duration was given twice.") }
         duration = seconds
     }
 }

@@ -98,7 +98,8 @@ extension ProbeTargets {
         if let file { refused += try attach(programs, object, points[...], file.file.descriptor, &links) }
         refused += try attach(programs, object, kernelFunctions, &links)
         guard refused < targets.count else {
-            throw CommandFailure("the kernel lets none of the \(summary) be traced")
+            throw CommandFailure(
+                "the kernel allows tracing none of the \(summary): run with -v for its reasons")
         }
         return refused
     }

@@ -65,7 +65,7 @@ package struct ProfileCommand: TracingCommand {
     @Option(
         name: .customLong("hash-storage-size"), parsing: .unconditional,
         help: ArgumentHelp(
-            "Taken, and of no effect: what is sampled is not stored in the kernel.", valueName: "count"))
+            "Accepted for compatibility; ignored: samples are not stored in the kernel.", valueName: "count"))
     package var hashStorage: UInt32 = 40_960
 
     @Option(
@@ -86,7 +86,7 @@ package struct ProfileCommand: TracingCommand {
 
     package mutating func validate() throws {
         if let seconds {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
+            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
             common.duration = seconds
             self.seconds = nil
         }
@@ -279,14 +279,14 @@ struct SampleCounts {
 
 private func parseFrequency(_ text: String) throws -> UInt64 {
     guard let hertz = UInt64(text), hertz > 0, hertz <= 100_000 else {
-        throw ValidationError("'\(escaped(text))' is no frequency: give 1 to 100000 samples a second.")
+        throw ValidationError("invalid frequency '\(escaped(text))': expected 1 to 100000 samples a second.")
     }
     return hertz
 }
 
 private func parsePeriod(_ text: String) throws -> UInt64 {
     guard let counts = UInt64(text), counts >= 1000, counts < 1 << 62 else {
-        throw ValidationError("'\(escaped(text))' is no count of events: give 1000 or more.")
+        throw ValidationError("invalid count of events '\(escaped(text))': expected 1000 or more.")
     }
     return counts
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 let profileDiscussion = """
-    Looks at what every CPU runs, 49 times a second, and adds up what it sees, by process and stack. Where the \
+    Samples the stack on every CPU 49 times a second, and counts identical stacks of each process. Where the \
     machine has performance counters it samples CPU cycles, else the CPU clock; it says which.
 
     OUTPUT: As BCC's profile: the frames, the kernel's first, the innermost first; then the process and how often \
@@ -30,5 +30,5 @@ let profileDiscussion = """
     their files were deleted before they could be opened, or the kernel refuses to tell of new mappings (-v says so).
 
     COMPATIBILITY: The options of BCC's profile and of libbpf-tools' are there. --hash-storage-size has no effect, \
-    and --stack-storage-size one with --off-cpu only: samples are not stored in the kernel. The banner goes to stderr.
+    and --stack-storage-size matters only with --off-cpu: samples are not stored in the kernel. The banner goes to stderr.
     """

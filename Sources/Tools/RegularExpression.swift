@@ -16,7 +16,7 @@ package final class RegularExpression: Sendable {
         var reason = [CChar](repeating: 0, count: 128)
         regerror(code, &compiled, &reason, reason.count)
         let text = String(decoding: reason.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        throw ValidationError("'\(escaped(pattern))' is no regular expression: \(text).")
+        throw ValidationError("invalid regular expression '\(escaped(pattern))': \(text).")
     }
 
     deinit { regfree(&compiled) }

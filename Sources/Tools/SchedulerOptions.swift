@@ -125,21 +125,21 @@ package struct IntervalOptions: ParsableArguments {
 
 func parseCount(_ text: String) throws -> Int {
     guard let count = Int(text), count > 0 else {
-        throw ValidationError("'\(escaped(text))' is no count: give a positive number.")
+        throw ValidationError("invalid count '\(escaped(text))': expected a positive number.")
     }
     return count
 }
 
 private func parseBucketWidth(_ text: String) throws -> UInt64 {
     guard let width = UInt64(text), width > 0, width <= 1_000_000_000 else {
-        throw ValidationError("'\(escaped(text))' is no width of a bucket: give a positive number.")
+        throw ValidationError("invalid width of a bucket '\(escaped(text))': expected a positive number.")
     }
     return width
 }
 
 private func parseKeyCount(_ text: String) throws -> UInt32 {
     guard let count = UInt32(text), count > 0, count <= 1 << 20 else {
-        throw ValidationError("'\(escaped(text))' is no number of histograms: give 1 to \(1 << 20).")
+        throw ValidationError("invalid number of histograms '\(escaped(text))': expected 1 to \(1 << 20).")
     }
     return count
 }

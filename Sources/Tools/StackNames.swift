@@ -250,8 +250,8 @@ final class StackNames {
                 + "\(counts.nanoseconds / 1_000_000) ms")
         if counts.filesLeftOut + counts.processesLeftOut > 0 {
             session.say(
-                "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes found no room in the "
-                    + "unwinder's tables: their stacks follow frame pointers; trace fewer processes")
+                "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes did not fit into the "
+                    + "unwind tables: their stacks follow frame pointers; trace fewer processes")
         }
     }
 }

@@ -123,7 +123,7 @@ package enum UnwindMode: String, ExpressibleByArgument, CaseIterable {
 private func parseFrames(_ text: String) throws -> UInt32 {
     guard let count = UInt32(text), count > 0, count <= UInt32(STACK_FRAMES_MOST) else {
         throw ValidationError(
-            "'\(escaped(text))' is no depth of a stack: give 1 to \(STACK_FRAMES_MOST) frames.")
+            "invalid depth of a stack '\(escaped(text))': expected 1 to \(STACK_FRAMES_MOST) frames.")
     }
     return count
 }
@@ -131,7 +131,7 @@ private func parseFrames(_ text: String) throws -> UInt32 {
 func parsePicture(_ text: String) throws -> String {
     guard text.hasSuffix(".svg") || text.hasSuffix(".html") else {
         throw ValidationError(
-            "'\(escaped(text))' is no picture that can be drawn: give a name ending in .svg or .html.")
+            "invalid name of a picture '\(escaped(text))': expected a name ending in .svg or .html.")
     }
     return text
 }

@@ -192,7 +192,7 @@ struct RecordingReader {
         let first = folded.firstBadLine.map { ", the first is line \($0.number)" } ?? ""
         return (
             folded.profile,
-            folded.badLines > 0 ? "\(folded.badLines) lines are no folded stacks\(first)" : nil
+            folded.badLines > 0 ? "\(folded.badLines) lines are not folded stacks\(first)" : nil
         )
     }
 

@@ -211,8 +211,8 @@ let stackcountDiscussion = """
 
         stackcount --flamegraph wakeups.svg -D 10 t:sched:sched_waking
 
-    OVERHEAD: A program that takes a stack runs each time: some microseconds. Choose what is not reached a million \
-    times a second, and a process with -p.
+    OVERHEAD: A program that takes a stack runs each time: some microseconds. Avoid very frequent functions, \
+    and limit the run to one process with -p.
 
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
     What is reached while a process's mappings are not known yet has frames without names.

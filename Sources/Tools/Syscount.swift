@@ -25,7 +25,7 @@ package struct Syscount: TracingCommand {
 
     package mutating func validate() throws {
         if let seconds = display.duration {
-            guard common.duration == nil else { throw ValidationError("give the duration once.") }
+            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
             common.duration = seconds
             display.duration = nil
         }
@@ -190,7 +190,7 @@ let syscountDiscussion = """
     A call that a signal interrupts and the kernel restarts counts once, when it is over. A process is shown under \
     the last name that it has had.
 
-    LIMITS: Calls that do not return, such as exit_group, or have not yet, are not counted. What a tracer (ptrace) \
+    LIMITS: A call is counted when it returns: exit_group and calls still in progress are missing. What a tracer (ptrace) \
     cancels is no call, and what it changes counts as what the kernel has made of it. Without -L a successful \
     execveat counts as execve, for the kernel makes it one before it returns, and a sigreturn of 32 bits as \
     rt_sigreturn. The names are those of the kernel headers that apus was built with: a newer call shows as \

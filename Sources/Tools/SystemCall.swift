@@ -92,5 +92,5 @@ func parseSystemCalls(_ text: String) throws -> SystemCallList {
 func parseErrno(_ text: String) throws -> Int32 {
     if let number = Int32(text), (1...4095).contains(number) { return number }
     for number in 1...Int32(4095) where errnoName(number) == text { return number }
-    throw ValidationError("'\(escaped(text))' is no error: give a name such as ENOENT or a number.")
+    throw ValidationError("invalid error '\(escaped(text))': expected a name such as ENOENT or a number.")
 }

@@ -78,7 +78,7 @@ struct TargetFilter {
                 "--cgroup needs the cgroup v2 hierarchy, which is not mounted: mount -t cgroup2 none /sys/fs/cgroup"
             )
         }
-        throw CommandFailure("'\(escaped(path))' is no cgroup v2 directory: give one below \(mount)")
+        throw CommandFailure("'\(escaped(path))' is not a cgroup v2 directory: give one below \(mount)")
     }
 
     private static func cgroup2ID(_ path: String) -> UInt64? {

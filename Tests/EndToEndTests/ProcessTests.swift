@@ -73,7 +73,7 @@ extension EndToEnd {
             #expect(lined.rows.map { $0.text("comm") } == ["echo", "true"])
             let wrong = try Finished([Harness.apus, "execsnoop", "-n", "("])
             #expect(wrong.end == .exited(64))
-            #expect(wrong.errors.contains("is no regular expression"))
+            #expect(wrong.errors.contains("invalid regular expression"))
         }
 
         @Test(.require(.tool("strace")))

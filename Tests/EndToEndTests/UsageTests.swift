@@ -53,6 +53,20 @@ extension EndToEnd {
             }
         }
 
+        @Test(
+            arguments: [
+                (["opensnop"], "did you mean opensnoop?"),
+                (["opensonop", "-p", "1"], "did you mean opensnoop?"),
+                (["offcputimes", "--json"], "did you mean offcputime?"),
+                (["offcpu"], "did you mean offcputime?"), (["xyzzy"], "apus --help lists them"),
+                (["op\u{1b}[31m"], "'op\\x1b[31m'"), ([String(repeating: "o", count: 5000)], "lists them"),
+            ])
+        func aCommandThatIsNotThere(words: [String], says: String) throws {
+            let result = try Finished([Harness.apus] + words)
+            #expect(result.end == .exited(64) && result.text.isEmpty)
+            #expect(result.errors.hasPrefix("apus: no command '") && result.errors.contains(says))
+        }
+
         @Test func withoutCapabilities() throws {
             let folder = try TemporaryFolder()
             let copy = folder.path("apus")

@@ -26,7 +26,7 @@ import Testing
     @Test(arguments: ["", "  ", "'a", "a \"b", "a\\", "''", "'' a"])
     func whatIsNoCommand(text: String) {
         let error = #expect(throws: ValidationError.self) { try parseWords(text) }
-        #expect(error?.message.contains("is no command") == true)
+        #expect(error?.message.contains("invalid command") == true)
     }
 
     @Test func dollarsAndStarsAreLeftAlone() throws {

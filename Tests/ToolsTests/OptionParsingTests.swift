@@ -168,7 +168,7 @@ import Testing
 
     @Test(arguments: ["", "0", "-1", "abc", "1s", "nan", "inf", "-0.5", "0.0001", "1e10", "1,5"])
     func durations(text: String) {
-        let reason = "'\(text)' is no duration: give a positive number of seconds, such as 10 or 0.5."
+        let reason = "invalid duration '\(text)': expected a positive number of seconds, such as 10 or 0.5."
         for option in ["-d", "--duration"] { expectRefusal([option, text], reason) }
     }
 
@@ -179,12 +179,12 @@ import Testing
     func sizes(text: String) {
         expectRefusal(
             ["--buffer-size", text],
-            "'\(text)' is no size: give bytes, or a number with K, M or G, such as 64M.")
+            "invalid size '\(text)': expected bytes, or a number with K, M or G, such as 64M.")
     }
 
     @Test(arguments: ["", "0", "-1", "abc", "1.5", "524289", "4294967296"])
     func pages(text: String) {
-        let reason = "'\(text)' is no number of pages: give 1 to 524288."
+        let reason = "invalid number of pages '\(text)': expected 1 to 524288."
         for option in ["-b", "--buffer-pages"] { expectRefusal([option, text], reason) }
     }
 
@@ -210,7 +210,7 @@ import Testing
         for option in ["-f", "--flag-filter", "--flag_filter"] {
             expectRefusal(
                 [option, text],
-                "'\(text)' is no flag of open(2): give a name such as O_WRONLY or O_CREAT.")
+                "invalid flag of open(2) '\(text)': expected a name such as O_WRONLY or O_CREAT.")
         }
     }
 
@@ -225,7 +225,7 @@ import Testing
 
     @Test(arguments: [
         (["-n", "a", "--comm", "b"], "-n and --comm mean the same: give one of them."),
-        (["-d", "1", "--duration", "1"], "give the duration once."),
+        (["-d", "1", "--duration", "1"], "the duration was given twice."),
         (
             ["-b", "1", "--buffer-size", "4096"],
             "--buffer-pages and --buffer-size mean the same: give one of them."

@@ -110,7 +110,7 @@ private final class OtherThread: @unchecked Sendable {
         #expect(
             mount == nil
                 ? text.hasSuffix(": mount -t cgroup2 none /sys/fs/cgroup")
-                : text.hasSuffix(" is no cgroup v2 directory: give one below \(mount ?? "")"))
+                : text.hasSuffix(" is not a cgroup v2 directory: give one below \(mount ?? "")"))
         #expect(!text.unicodeScalars.contains { $0.value < 32 })
     }
 
