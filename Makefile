@@ -3,6 +3,7 @@
 # make run      set up, build, and watch file opens for ten seconds
 # make test     set up, build, and pass the tests
 # make dist     one static, stripped executable with man pages and completions, in a tarball
+# make deb      a Debian package of the same
 # make install  to PREFIX (/usr/local) below DESTDIR
 # make bench    measure, and write docs/benchmarks.md; QUICK=1 only sees whether that works
 # make lint     check formatting; make format: apply it
@@ -34,10 +35,13 @@ RELEASE_FLAGS := -c release -Xswiftc -cross-module-optimization -Xswiftc -enforc
 
 VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/Tools/Version.swift)
 PREFIX  ?= /usr/local
+# The same sources give the same archives.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+TARBALL := build/apus-$(VERSION)-$(ARCH).tar.gz
 C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist install format lint clean
+.PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist deb install format lint clean
 all: build/apus
 
 # SwiftPM knows what is out of date; this makefile only knows what it needs first.
@@ -89,7 +93,14 @@ dist: build/dist/apus
 	scripts/generate-docs --apus build/dist/apus --man build/dist/man --completions build/dist/completions
 	cp LICENSE README.md build/dist/
 	cp bpf/LICENSE build/dist/LICENSE.bpf
-	tar -C build/dist --transform 's,^\.,apus-$(VERSION),' -czf build/apus-$(VERSION)-$(ARCH).tar.gz .
+	scripts/sbom --version $(VERSION) --out build/dist/sbom.spdx.json
+	tar -C build/dist --transform 's,^\.,apus-$(VERSION),' --sort=name --mtime=@$(SOURCE_DATE_EPOCH) \
+		--owner=0 --group=0 --numeric-owner -c . | gzip -9n >$(TARBALL)
+	cd build && sha256sum $(notdir $(TARBALL)) >$(notdir $(TARBALL)).sha256
+
+# Debian's names of architectures are others. The executable needs no other package.
+deb: dist
+	scripts/build-deb --version $(VERSION) --arch $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(ARCH))) build
 
 build/dist/apus: build/apus
 	@mkdir -p $(@D)
@@ -121,7 +132,7 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: build/bpf/objects.inc build/syscalls.inc
+bpf: build/bpf/objects.inc build/syscalls.inc build/commit.inc
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -137,6 +148,13 @@ build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) Makefile scripts/embed-objects
 build/syscalls.inc: scripts/syscall-names Makefile
 	@mkdir -p $(@D)
 	scripts/syscall-names > $@
+
+# Written only when it changes, for what includes it is compiled again.
+build/commit.inc: FORCE
+	@mkdir -p $(@D)
+	@commit=$$(git -C . describe --always --dirty --exclude '*' 2>/dev/null) || commit=; \
+		line="#define APUS_COMMIT \"$$commit\""; \
+		[ "$$(cat $@ 2>/dev/null)" = "$$line" ] || echo "$$line" >$@
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
 PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))

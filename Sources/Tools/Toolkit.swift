@@ -34,7 +34,7 @@ package struct Apus: ParsableCommand {
         discussion: """
             Each command also runs under its own name when apus is called through a link of that name.
             """,
-        version: apusVersion,
+        version: apusFullVersion,
         subcommands: [Check.self, ProbesCommand.self, FlameGraphCommand.self],
         groupedSubcommands: Toolkit.groups)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What Swift cannot call: variadic functions, fork, and macros with
- * arguments; and headers that its Glibc module leaves out. Each function returns
+ * arguments; and headers that its Glibc module leaves out. Those that stand for a system call
+ * return what it returns: -1, with errno set, for a failure.
  */
 #ifndef APUS_CSUPPORT_H
 #define APUS_CSUPPORT_H
@@ -11,6 +12,9 @@
 #include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
+
+/* The commit that this was built from; "" if it is not known. */
+const char *apus_commit(void);
 
 int apus_pidfd_open(pid_t pid);
 /* For one thread, whatever becomes of the others (Linux 6.9; before it EINVAL). */
