@@ -23,6 +23,11 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
         writeError("\(name): \(complaint)")
         return ExitCode.validationFailure.rawValue
     }
+    // Of the commands by their own names, too.
+    if arguments.last == "--version", arguments.count == 1 || command == Apus.self && arguments.count == 2 {
+        print(apusFullVersion)
+        return 0
+    }
     do {
         var parsed = try command.parseAsRoot(arguments)
         try parsed.run()

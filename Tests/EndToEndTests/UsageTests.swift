@@ -67,6 +67,19 @@ extension EndToEnd {
             #expect(result.errors.hasPrefix("apus: no command '") && result.errors.contains(says))
         }
 
+        @Test func theVersionIsThatOfAllCommands() throws {
+            let folder = try TemporaryFolder()
+            let link = folder.path("memleak")
+            try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: Harness.apus)
+            let versions = try [[Harness.apus], [Harness.apus, "memleak"], [link]].map { words in
+                let result = try Finished(words + ["--version"])
+                #expect(result.end == .exited(0) && result.errors.isEmpty)
+                return result.text
+            }
+            #expect(Set(versions).count == 1)
+            #expect(versions[0].contains("libbpf ") && versions[0].first?.isNumber == true)
+        }
+
         @Test func withoutCapabilities() throws {
             let folder = try TemporaryFolder()
             let copy = folder.path("apus")
