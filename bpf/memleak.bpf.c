@@ -46,6 +46,30 @@ struct {
 	__type(value, struct stack_total);
 } stack_totals SEC(".maps");
 
+/* The space of each process that is traced, except for the one that is number 0 if no others are followed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SPACES + 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} spaces SEC(".maps");
+
+/* Numbers that no space has. The reader gives back those of spaces that are over. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, SPACES);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(__u32));
+} space_numbers SEC(".maps");
+
+/* The process by whose mappings stacks of a space are walked. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SPACES + 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} space_owners SEC(".maps");
+
 /* Bytes to go until the next sample on this CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -55,9 +79,10 @@ struct {
 } sample_rest SEC(".maps");
 
 /* The stack of the current thread; in a program of a return probe the leaf has been left. */
-static __always_inline __u64 take_user_stack_here(void *ctx, __u32 from)
+static __always_inline __u64 take_user_stack_here(void *ctx, __u32 space, __u32 from)
 {
-	__u32 process = memleak_config.process, id = 0;
+	__u32 *owner = space ? bpf_map_lookup_elem(&space_owners, &space) : NULL;
+	__u32 process = owner ? *owner : memleak_config.process, id = 0;
 	struct stack_slot *slot = hold_slot(&id);
 	__u64 hash;
 
@@ -88,10 +113,28 @@ static __always_inline __u64 take_kernel_stack_here(void *ctx)
 	return hash;
 }
 
-/* A function of its own: in the programs of user probes it would make the compiler compute places in ctx. */
+/* Functions of their own: in the programs of user probes they would make the compiler compute places in ctx. */
 __attribute__((noinline)) int shown_thread(void)
 {
 	return current_ids();
+}
+
+__attribute__((noinline)) int shown_process(void)
+{
+	return current_ids() >> 32;
+}
+
+#define NO_SPACE (-1)
+
+/* The number of a process's space; NO_SPACE if it is not traced. */
+__attribute__((noinline)) int space_of(__u32 process)
+{
+	__u32 *number;
+
+	if (process == memleak_config.process && !memleak_config.follow)
+		return 0;
+	number = bpf_map_lookup_elem(&spaces, &process);
+	return number ? *number : NO_SPACE;
 }
 
 /* A function of its own: what it needs of the stack is not in that of the programs which walk the stack of a task. */
@@ -104,6 +147,7 @@ __attribute__((noinline)) int report_call(__u32 kind, __u64 address, __u64 bytes
 		.stack = stack,
 		.kind = kind,
 		.thread = shown_thread(),
+		.process = shown_process(),
 	};
 
 	bpf_get_current_comm(event.comm, sizeof(event.comm));
@@ -144,31 +188,45 @@ static __always_inline bool size_wanted(__u64 bytes)
 
 #define GENERATION_MASK ((1u << BORN_GENERATION_BITS) - 1)
 
+/* Where processes are followed, programs have spaces of their own instead. */
+static __always_inline __u32 generation_now(void)
+{
+	return memleak_config.follow ? 0 : memleak_state.generation;
+}
+
 static __always_inline __u64 born_now(void)
 {
 	__u64 time = (bpf_ktime_get_ns() - memleak_config.began_ns) >> BORN_TIME_SHIFT;
 
-	return time << BORN_GENERATION_BITS | (memleak_state.generation & GENERATION_MASK);
+	return time << BORN_GENERATION_BITS | (generation_now() & GENERATION_MASK);
 }
 
 /* --- Books ------------------------------------------------------------------------------------------------ */
 
-static __always_inline struct stack_total *total_of(__u64 stack)
+/* `key`: of a block, for its space. */
+static __always_inline struct stack_total *total_of(__u64 stack, __u64 key)
 {
-	struct stack_total *total = bpf_map_lookup_elem(&stack_totals, &stack), first = {};
+	struct stack_total *total, first = {.stack = stack};
+	__u64 place = stack;
 
+	if (memleak_config.follow) {
+		first.space = key >> SPACE_SHIFT;
+		/* Number 0 as well: other processes may have the same stack. */
+		place = mix(stack, first.space + 1);
+	}
+	total = bpf_map_lookup_elem(&stack_totals, &place);
 	if (!total) {
-		bpf_map_update_elem(&stack_totals, &stack, &first, BPF_NOEXIST);
-		total = bpf_map_lookup_elem(&stack_totals, &stack);
+		bpf_map_update_elem(&stack_totals, &place, &first, BPF_NOEXIST);
+		total = bpf_map_lookup_elem(&stack_totals, &place);
 	}
 	if (!total)
 		__sync_fetch_and_add(&event_channel.lost_totals, 1);
 	return total;
 }
 
-static __always_inline void total_freed(struct live_block *block, bool temporary)
+static __always_inline void total_freed(struct live_block *block, __u64 key, bool temporary)
 {
-	struct stack_total *total = total_of(block->stack);
+	struct stack_total *total = total_of(block->stack, key);
 
 	if (!total)
 		return;
@@ -180,59 +238,60 @@ static __always_inline void total_freed(struct live_block *block, bool temporary
 	}
 }
 
-static __always_inline void remember(__u64 address, struct live_block *block)
+/* `key`: its address, and for one of user code the number of its space above that. */
+static __always_inline void remember(__u64 key, struct live_block *block)
 {
 	struct stack_total *total;
 
 	if (memleak_config.totals) {
 		/* Freed without our seeing it, or it could not be allocated again. */
-		struct live_block *old = bpf_map_lookup_elem(&blocks, &address);
+		struct live_block *old = bpf_map_lookup_elem(&blocks, &key);
 
 		if (old)
-			total_freed(old, false);
+			total_freed(old, key, false);
 	}
-	if (bpf_map_update_elem(&blocks, &address, block, BPF_ANY)) {
+	if (bpf_map_update_elem(&blocks, &key, block, BPF_ANY)) {
 		__sync_fetch_and_add(&memleak_state.lost_blocks, 1);
 		return;
 	}
 	if (memleak_config.totals) {
-		total = total_of(block->stack);
+		total = total_of(block->stack, key);
 		if (total) {
 			__sync_fetch_and_add(&total->allocated, 1);
 			__sync_fetch_and_add(&total->allocated_bytes, block->bytes);
 		}
 	}
 	if (memleak_config.trace)
-		report_call(MEMLEAK_ALLOCATED, address, block->bytes, block->stack);
+		report_call(MEMLEAK_ALLOCATED, key, block->bytes, block->stack);
 }
 
 /* Whether the calling thread has allocated nothing since this block. */
-static __always_inline bool is_last_of_thread(__u64 address)
+static __always_inline bool is_last_of_thread(__u64 key)
 {
 	__u32 thread = bpf_get_current_pid_tgid();
 	struct allocator_thread *state = bpf_map_lookup_elem(&threads, &thread);
 
-	return state && state->last == address;
+	return state && state->last == key;
 }
 
-static __always_inline void forget(__u64 address)
+static __always_inline void forget(__u64 key)
 {
 	struct live_block *block;
 
-	if (!address)
+	if (!key)
 		return;
 	if (!memleak_config.totals && !memleak_config.trace) {
-		bpf_map_delete_elem(&blocks, &address);
+		bpf_map_delete_elem(&blocks, &key);
 		return;
 	}
-	block = bpf_map_lookup_elem(&blocks, &address);
+	block = bpf_map_lookup_elem(&blocks, &key);
 	if (!block)
 		return;
 	if (memleak_config.trace)
-		report_call(MEMLEAK_FREED, address, block->bytes, block->stack);
-	if (memleak_config.totals && !((block->born ^ memleak_state.generation) & GENERATION_MASK))
-		total_freed(block, is_last_of_thread(address));
-	bpf_map_delete_elem(&blocks, &address);
+		report_call(MEMLEAK_FREED, key, block->bytes, block->stack);
+	if (memleak_config.totals && !((block->born ^ generation_now()) & GENERATION_MASK))
+		total_freed(block, key, is_last_of_thread(key));
+	bpf_map_delete_elem(&blocks, &key);
 }
 
 /* --- User allocations ------------------------------------------------------------------------------------- */
@@ -290,13 +349,14 @@ static __always_inline __u64 requested_bytes(const struct call_arguments *argume
  */
 static __always_inline bool take_out(struct allocator_thread *state, __u64 address)
 {
-	struct live_block *block = address ? bpf_map_lookup_elem(&blocks, &address) : NULL;
+	__u64 key = address | state->space << SPACE_SHIFT;
+	struct live_block *block = address ? bpf_map_lookup_elem(&blocks, &key) : NULL;
 
 	if (!block)
 		return false;
 	state->released_block = *block;
-	state->released = address;
-	bpf_map_delete_elem(&blocks, &address);
+	state->released = key;
+	bpf_map_delete_elem(&blocks, &key);
 	return true;
 }
 
@@ -325,9 +385,14 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 	struct call_arguments arguments = call_arguments(ctx);
 	struct allocator_thread *state;
 	bool resizes = call == CALL_RESIZE || call == CALL_RESIZE_ARRAY, wanted, needed;
+	int space = space_of(shown_process());
 
+	/* The probes may be those of other processes, too. */
+	if (space < 0)
+		return IGNORE_RETURN;
 	if (call == CALL_FREE) {
-		forget(arguments.first);
+		if (arguments.first)
+			forget(arguments.first | (__u64)space << SPACE_SHIFT);
 		return IGNORE_RETURN;
 	}
 	if (call == CALL_UNWIND) {
@@ -351,6 +416,7 @@ static __always_inline int call_begins(struct pt_regs *ctx, __u32 cookie, bool a
 		return IGNORE_RETURN;
 	state->released = 0;
 	state->sp = 0;
+	state->space = space;
 	if (resizes && !take_out(state, arguments.first) && !needed)
 		return IGNORE_RETURN;
 	state->call = cookie;
@@ -396,12 +462,13 @@ static __always_inline void call_returned(struct pt_regs *ctx, struct allocator_
 			report_call(MEMLEAK_FREED, state->released, state->released_block.bytes,
 				    state->released_block.stack);
 		if (memleak_config.totals)
-			total_freed(&state->released_block, false);
+			total_freed(&state->released_block, state->released, false);
 	}
 	if (!address || state->unwanted)
 		return;
 	block.bytes = state->bytes;
-	block.stack = take_user_stack_here(ctx, from);
+	address |= state->space << SPACE_SHIFT;
+	block.stack = take_user_stack_here(ctx, state->space, from);
 	block.born = born_now();
 	state->last = address;
 	remember(address, &block);
@@ -505,26 +572,126 @@ int entry_9(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("raw_tp/sched_process_exit")
-int thread_ended(struct bpf_raw_tracepoint_args *ctx)
-{
-	__u32 thread = bpf_get_current_pid_tgid();
+/* --- Processes ------------------------------------------------------------------------------------------- */
 
-	bpf_map_delete_elem(&threads, &thread);
+/* What becomes of a process; a function of its own, as report_call. */
+__attribute__((noinline)) int report_process(__u32 kind, __u32 process, __u32 space, __u64 more)
+{
+	struct memleak_event event = {
+		.time_ns = bpf_ktime_get_ns(),
+		.address = more,
+		.kind = kind,
+		.process = process,
+		.space = space,
+	};
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	BPF_CORE_READ_STR_INTO(&event.comm, task, group_leader, comm);
+	send_record(&event, sizeof(event));
 	return 0;
 }
 
-/* Another program: whatever the process had allocated is gone. */
+/* A number for a space that begins with this process; NO_SPACE if there are too many. */
+static __always_inline int new_space(__u32 process)
+{
+	__u32 number = 0;
+
+	if (bpf_map_pop_elem(&space_numbers, &number)) {
+		__sync_fetch_and_add(&event_channel.lost_targets, 1);
+		return NO_SPACE;
+	}
+	bpf_map_update_elem(&space_owners, &number, &process, BPF_ANY);
+	bpf_map_update_elem(&spaces, &process, &number, BPF_ANY);
+	return number;
+}
+
+#define SHARES_MEMORY 0x100 /* CLONE_VM (linux/sched.h) */
+#define PARENT_WAITS 0x4000 /* CLONE_VFORK */
+#define IS_THREAD 0x10000 /* CLONE_THREAD */
+
+static __always_inline int on_new_task(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 from = shown_process(), to = process_number((struct task_struct *)ctx->args[0]);
+	__u64 flags = ctx->args[1];
+	int space = space_of(from);
+	__u32 number = space;
+
+	if (flags & IS_THREAD || space < 0 || !to || space_of(to) >= 0)
+		return 0;
+	if (flags & SHARES_MEMORY) {
+		if (bpf_map_update_elem(&spaces, &to, &number, BPF_ANY))
+			__sync_fetch_and_add(&event_channel.lost_targets, 1);
+		else
+			report_process(MEMLEAK_SHARES, to, space, flags & PARENT_WAITS);
+		return 0;
+	}
+	if (!memleak_config.follow)
+		return 0;
+	space = new_space(to);
+	if (space >= 0)
+		report_process(MEMLEAK_FORKED, to, space, 0);
+	return 0;
+}
+
+SEC("raw_tp/task_newtask")
+int task_begins(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_new_task(ctx);
+}
+
+/* See follow_fork_again. */
+SEC("raw_tp/task_newtask")
+int task_begins_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_new_task(ctx);
+}
+
+SEC("raw_tp/sched_process_exit")
+int thread_ended(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 thread = bpf_get_current_pid_tgid(), process = shown_process();
+	int space;
+
+	bpf_map_delete_elem(&threads, &thread);
+	if (!is_last_thread((struct task_struct *)ctx->args[0]))
+		return 0;
+	space = space_of(process);
+	if (space < 0 || bpf_map_delete_elem(&spaces, &process))
+		return 0;
+	report_process(MEMLEAK_LEFT, process, space, 0);
+	return 0;
+}
+
+/* Another program: whatever the process had allocated is gone, or remains with those that it shared it with. */
+static __always_inline void followed_executes(__u32 process)
+{
+	int old = space_of(process), space;
+
+	if (old < 0)
+		return;
+	bpf_map_delete_elem(&spaces, &process);
+	space = memleak_config.follow ? new_space(process) : NO_SPACE;
+	if (space < 0)
+		report_process(MEMLEAK_LEFT, process, old, 0);
+	else
+		report_process(MEMLEAK_MOVED, process, space, old);
+}
+
 SEC("raw_tp/sched_process_exec")
 int program_executed(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (current_ids() >> 32 != memleak_config.process)
-		return 0;
+	__u32 process = shown_process();
+	bool is_first = process == memleak_config.process;
+
 	/* The first one of a command that we have started is watched from outside. */
-	if (memleak_config.stop_at_exec && memleak_state.generation)
+	if (is_first && memleak_config.stop_at_exec && memleak_state.generation)
 		bpf_send_signal(SIGSTOP);
-	__sync_fetch_and_add(&memleak_state.generation, 1);
-	report_call(MEMLEAK_EXECUTED, 0, 0, 0);
+	if (is_first)
+		__sync_fetch_and_add(&memleak_state.generation, 1);
+	if (memleak_config.follow || !is_first)
+		followed_executes(process);
+	else
+		report_call(MEMLEAK_EXECUTED, 0, 0, 0);
 	return 0;
 }
 
@@ -628,7 +795,7 @@ static __always_inline int mapping_return(void *ctx, struct pt_regs *regs, __u64
 		report_call(MEMLEAK_FAILED, 0, 0, 0);
 	else
 		report_call(kind, result, whole_pages(bytes, bits),
-			    take_user_stack_here(ctx, FROM_LEAF));
+			    take_user_stack_here(ctx, 0, FROM_LEAF));
 	return 0;
 }
 

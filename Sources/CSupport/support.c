@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <linux/perf_event.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -35,6 +36,13 @@ static int signals_taken;
 int apus_pidfd_open(pid_t pid)
 {
 	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+int apus_share_memory(pid_t one, pid_t other)
+{
+	long order = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
+
+	return order < 0 ? -1 : order == 0;
 }
 
 int apus_signal_descriptor(void)

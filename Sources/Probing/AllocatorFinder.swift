@@ -19,18 +19,28 @@ package final class AllocatorFinder {
     private let root: String
     private let names: AllocatorNames
     private let objects: [String]
-    private var known: Set<FileIdentity> = []
+    private let known: KnownFiles
     private var lastMappings: [Mapping] = []
     /// How many files with code were looked into.
     package private(set) var filesSeen = 0
     /// Whether one of them is for the 32-bit x86.
     package private(set) var hasForeignFiles = false
 
-    /// - Parameter objects: paths, or their last parts, of the only files to look into; all if there are none.
+    /// Files that were looked into, in whichever process.
+    package final class KnownFiles {
+        fileprivate var files: Set<FileIdentity> = []
+
+        package init() {}
+    }
+
+    /// - Parameters:
+    ///   - objects: paths, or their last parts, of the only files to look into; all if there are none.
+    ///   - known: shared by the finders of processes of which each file counts once.
     package init(
         process: Int32, names: AllocatorNames = AllocatorNames(), objects: [String] = [],
-        proc: ProcFS = ProcFS()
+        known: KnownFiles = KnownFiles(), proc: ProcFS = ProcFS()
     ) {
+        self.known = known
         self.process = process
         self.names = names
         self.objects = objects
@@ -54,10 +64,11 @@ package final class AllocatorFinder {
         var seen: Set<FileIdentity> = []
         for mapping in mappings where mapping.inode != 0 {
             let identity = FileIdentity(device: mapping.device, inode: mapping.inode)
-            guard seen.insert(identity).inserted, !known.contains(identity), isWanted(mapping.cleanPath),
+            guard seen.insert(identity).inserted, !known.files.contains(identity),
+                isWanted(mapping.cleanPath),
                 let file = open(mapping, in: directory)
             else { continue }
-            known.insert(identity)
+            known.files.insert(identity)
             filesSeen += 1
             if let allocator = look(into: file, isProgram: file.identity == program) {
                 found.append(FoundAllocator(path: mapping.cleanPath, file: file, allocator: allocator))

@@ -364,8 +364,7 @@ package final class ReaderProcess: CodeReader {
 
     /// Only ELF files are handed over: nothing else is debug information, whatever a file says it needs.
     private static func open(_ related: RelatedFile, of module: Module) -> OpenFile? {
-        guard case .file(let own) = module.source,
-            let file = related.open(own.descriptor, module.debugFile?.file.descriptor),
+        guard case .file = module.source, let file = related.open(module.owner),
             ByteSource.file(file).bytes(at: 0, upTo: 4) == [0x7f, 0x45, 0x4c, 0x46]
         else { return nil }
         return file

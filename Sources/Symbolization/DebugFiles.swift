@@ -6,10 +6,13 @@ package struct DebugFile {
     package let file: OpenFile
     /// The CRC-32 that it must have; nil if its build ID has been compared.
     package let checksum: UInt32?
+    /// From the root of the process, if it was found there.
+    let path: String?
 
-    package init(file: OpenFile, checksum: UInt32?) {
+    package init(file: OpenFile, checksum: UInt32?, path: String? = nil) {
         self.file = file
         self.checksum = checksum
+        self.path = path
     }
 
     /// The file, if it is known to belong; otherwise all its bytes are read and their checksum is compared.
@@ -43,14 +46,14 @@ package struct DebugFileSearch {
     /// The debug file of an ELF file: by build ID, else by its link. The process's root is searched first.
     ///
     /// A file that was found by the link is not read here: its checksum has to be compared before use.
-    /// - Parameter path: The ELF file's, as the process sees it.
+    /// - Parameter path: The ELF file's, from the process's root.
     package func find(for facts: CodeFileFacts, identity: FileIdentity, path: String) -> DebugFile? {
         let buildID = facts.buildID
         if let buildID, buildID.count >= 2 {
             let name = hexadecimal(buildID.prefix(1)) + "/" + hexadecimal(buildID.dropFirst()) + ".debug"
-            for file in open(debugRoot + "/.build-id/" + name) where file.identity != identity {
+            for (file, path) in open(debugRoot + "/.build-id/" + name) where file.identity != identity {
                 guard reader.facts(of: .file(file))?.buildID == buildID else { continue }
-                return DebugFile(file: file, checksum: nil)
+                return DebugFile(file: file, checksum: nil, path: path)
             }
         }
         guard let link = facts.debugLink else { return nil }
@@ -59,16 +62,19 @@ package struct DebugFileSearch {
             open($0 + "/" + link.name)
         }
         // A link to itself is an old mistake of packagers.
-        for file in candidates where file.identity != identity {
+        for (file, path) in candidates where file.identity != identity {
             // One of another build is not worth the reading of all its bytes.
             guard let found = reader.facts(of: .file(file)) else { continue }
             if let buildID, let other = found.buildID, other != buildID { continue }
-            return DebugFile(file: file, checksum: link.checksum)
+            return DebugFile(file: file, checksum: link.checksum, path: path)
         }
         return nil
     }
 
-    private func open(_ path: String) -> some Sequence<OpenFile> {
-        [root, AT_FDCWD].lazy.compactMap { root in root.flatMap { OpenFile(root: $0, path: path) } }
+    /// In the process's root, with the path there, and in ours.
+    private func open(_ path: String) -> some Sequence<(file: OpenFile, path: String?)> {
+        [root, AT_FDCWD].lazy.compactMap { root in
+            root.flatMap { OpenFile(root: $0, path: path) }.map { ($0, root == AT_FDCWD ? nil : path) }
+        }
     }
 }

@@ -13,6 +13,14 @@ package struct ModuleIdentity: Hashable, Sendable {
     package let file: Int32
     /// The same of its separate debug file, which is known to belong to it.
     package let debugFile: Int32?
+    /// Where both lie, if that is in another root than ours.
+    var place: FilePlace?
+    var debugPlace: FilePlace?
+
+    /// For files that they name.
+    package var owner: RelatedFile.Owner {
+        RelatedFile.Owner(file: file, debugFile: debugFile, place: place, debugPlace: debugPlace)
+    }
 
     package static func == (one: Self, other: Self) -> Bool { one.number == other.number }
 

@@ -15,6 +15,8 @@ package final class Module {
     package let source: ByteSource
     /// The separate debug file that was found.
     package private(set) var debugFile: DebugFile?
+    /// Where its file lies, if that is in another root than ours.
+    let place: FilePlace?
     /// Whether it does not tell by itself all that a debug file would.
     private let isStripped: Bool
     private let reader: any CodeReader
@@ -24,8 +26,9 @@ package final class Module {
 
     package init(
         number: Int, path: String, source: ByteSource, facts: CodeFileFacts, debugFile: DebugFile?,
-        reader: any CodeReader
+        reader: any CodeReader, place: FilePlace? = nil
     ) {
+        self.place = place
         self.number = number
         self.path = path
         self.source = source
@@ -39,6 +42,17 @@ package final class Module {
     }
 
     deinit { reader.forget(module: number) }
+
+    /// For files that it names.
+    package var owner: RelatedFile.Owner {
+        var descriptor: Int32 = -1
+        if case .file(let file) = source { descriptor = file.descriptor }
+        let debugPlace = place.flatMap { place in
+            debugFile?.path.map { FilePlace(root: place.root, path: $0) }
+        }
+        return RelatedFile.Owner(
+            file: descriptor, debugFile: debugFile?.file.descriptor, place: place, debugPlace: debugPlace)
+    }
 
     /// The version of its file now.
     var currentStamp: FileStamp? {

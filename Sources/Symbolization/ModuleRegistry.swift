@@ -12,6 +12,7 @@ final class ModuleRegistry {
     /// By what the kernel says of mappings as they are made, which identifies a file on every file system.
     private var byEvent: [EventIdentity: FileIdentity] = [:]
     private var images: [(bytes: [UInt8], module: Module)] = []
+    private var roots = RootDirectories()
     private var nextNumber = 0
     private(set) var filesOpened = 0
 
@@ -57,7 +58,7 @@ final class ModuleRegistry {
         defer { if handle >= 0 { close(handle) } }
         let place = Place(directory: directory, root: handle >= 0 ? handle : nil)
         guard let file = openSame(mapping, at: place) else { return nil }
-        guard let module = module(of: file, mapping, root: place.root) else { return nil }
+        guard let module = module(of: file, mapping, at: place) else { return nil }
         if byEvent.count >= 1 << 16 { byEvent = [:] }
         byEvent[event] = file.identity
         return module
@@ -69,14 +70,14 @@ final class ModuleRegistry {
         // It is held open, so that no other file can have got its inode; but it can have been overwritten.
         if let known = byIdentity[key], known.isUnchanged { return known }
         guard let file = open(mapping, at: place) else { return nil }
-        return module(of: file, mapping, root: place.root)
+        return module(of: file, mapping, at: place)
     }
 
-    private func module(of file: OpenFile, _ mapping: Mapping, root: Int32?) -> Module? {
+    private func module(of file: OpenFile, _ mapping: Mapping, at place: Place) -> Module? {
         filesOpened += 1
         if let known = byIdentity[file.identity], known.isUnchanged { return known }
         guard let facts = reader.facts(of: .file(file)) else { return nil }
-        let made = make(.file(file), facts, path: mapping.cleanPath, identity: file.identity, root: root)
+        let made = make(.file(file), facts, path: mapping.cleanPath, identity: file.identity, at: place)
         byIdentity[file.identity] = made
         return made
     }
@@ -86,7 +87,7 @@ final class ModuleRegistry {
         // All processes have the same, or one of the few kinds.
         if let known = images.first(where: { $0.bytes == bytes }) { return known.module }
         guard images.count < 8, let facts = reader.facts(of: .memory(bytes)) else { return nil }
-        let made = make(.memory(bytes), facts, path: name, identity: nil, root: nil)
+        let made = make(.memory(bytes), facts, path: name, identity: nil, at: nil)
         images.append((bytes, made))
         return made
     }
@@ -112,19 +113,21 @@ final class ModuleRegistry {
     }
 
     private func make(
-        _ source: ByteSource, _ facts: CodeFileFacts, path: String, identity: FileIdentity?, root: Int32?
+        _ source: ByteSource, _ facts: CodeFileFacts, path: String, identity: FileIdentity?, at place: Place?
     ) -> Module {
         var debugFile: DebugFile?
+        let filePlace = place.flatMap { roots.place($0.directory, $0.root, path) }
         // Now, while the process's root can be reached.
         if let identity, !facts.isComplete {
-            debugFile = DebugFileSearch(root: root, debugRoot: debugRoot, reader: reader)
-                .find(for: facts, identity: identity, path: path)
+            debugFile = DebugFileSearch(root: place?.root, debugRoot: debugRoot, reader: reader)
+                .find(for: facts, identity: identity, path: filePlace?.path ?? path)
             filesOpened += debugFile == nil ? 0 : 1
         }
         nextNumber += 1
         return Module(
-            number: nextNumber, path: path, source: source, facts: facts, debugFile: debugFile, reader: reader
-        )
+            number: nextNumber, path: path, source: source, facts: facts, debugFile: debugFile,
+            reader: reader,
+            place: filePlace)
     }
 
     /// Opens the very file that is mapped, also if it has no name any more or another has taken its name.

@@ -10,13 +10,18 @@ internal import Tracing
 /// The probes on the functions of a process's allocators.
 final class AllocatorProbes {
     private let object: LoadedObject
-    private let process: Int32
+    /// nil: all that map the files, and the programs tell them apart.
+    private let process: Int32?
     private let finder: AllocatorFinder
     private let way: Way
     private let say: (String) -> Void
     /// Says with `-v` what was found.
     private let explain: (String) -> Void
     private var attached: [AttachedFile] = []
+    /// Links for other processes that share the process's memory.
+    private var sharers: [Int32: AttachedFile] = [:]
+    /// What a link for one more process has to have.
+    private var points: [(file: OpenFile, points: [UserProbePoint])] = []
     private var allocators = 0
     private(set) var functions = 0
     /// Files that begin exceptions: of no interest as long as nothing that is probed throws.
@@ -52,10 +57,10 @@ final class AllocatorProbes {
     }
 
     /// The thread by which the kernel finds the process's memory.
-    private var thread: Int32 { ProcFS().livingThread(of: process) }
+    private var thread: Int32? { process.map { ProcFS().livingThread(of: $0) } }
 
     init(
-        _ object: LoadedObject, process: Int32, finder: AllocatorFinder, way: Way, session: Session
+        _ object: LoadedObject, process: Int32?, finder: AllocatorFinder, way: Way, session: Session
     ) {
         self.object = object
         self.process = process
@@ -86,8 +91,10 @@ final class AllocatorProbes {
     /// out, as long as there is another: a process can map files with functions where no instruction is.
     ///
     /// - Returns: whether there were any.
-    func look() throws(BPFError) -> Bool {
-        let found = finder.look()
+    ///
+    /// - Parameter other: finds them in another process than the first.
+    func look(with other: AllocatorFinder? = nil) throws(BPFError) -> Bool {
+        let found = (other ?? finder).look()
         var refused: [(path: String, error: BPFError)] = []
         unwinders += found.filter { !$0.allocator.unwinders.isEmpty }
         mayThrow = mayThrow || found.contains { $0.allocator.functions.contains { $0.call == .new } }
@@ -128,7 +135,28 @@ final class AllocatorProbes {
 
     func detach() {
         for file in attached { for box in file.links { box.links.detach() } }
+        for (_, file) in sharers { for box in file.links { box.links.detach() } }
         attached = []
+        sharers = [:]
+    }
+
+    /// Probes for another process with the same memory, of which the kernel tells apart whose call it is; other kinds of
+    /// links look at the memory alone.
+    func share(with other: Int32) throws(BPFError) {
+        guard way == .session, process != nil, sharers[other] == nil else { return }
+        let file = AttachedFile()
+        for (code, points) in points {
+            file.links.append(
+                Box(
+                    try object.attach(
+                        "user_session", .session, toFile: code.descriptor, points, process: other)))
+        }
+        sharers[other] = file
+    }
+
+    /// Takes them off again.
+    func leave(_ other: Int32) {
+        for box in sharers.removeValue(forKey: other)?.links ?? [] { box.links.detach() }
     }
 
     private func attach(
@@ -149,6 +177,14 @@ final class AllocatorProbes {
                     try object.attach(
                         "user_session", .session, toFile: found.file.descriptor, leaves + points,
                         process: process)))
+            if process != nil { self.points.append((found.file, leaves + points)) }
+            for (other, shared) in sharers {
+                shared.links.append(
+                    Box(
+                        try object.attach(
+                            "user_session", .session, toFile: found.file.descriptor, leaves + points,
+                            process: other)))
+            }
         case .cookies, .plain:
             let returning = functions.filter(\.hasReturnProbe)
             file.links.append(

@@ -30,6 +30,11 @@ package struct Memleak: TracingCommand {
         transform: parseWords)
     package var words: [String]?
 
+    @Flag(
+        name: [.customShort("f"), .customLong("follow")],
+        help: "Also the children that the process starts from now on, each with reports of its own.")
+    package var follow = false
+
     @Flag(name: [.customShort("t"), .customLong("trace")], help: "Also print each allocation and each free.")
     package var traceCalls = false
 
@@ -155,6 +160,7 @@ package struct Memleak: TracingCommand {
             var targets = (try? TargetOptions.parse([])) ?? TargetOptions()
             targets.processes = process
             targets.command = words ?? command
+            targets.follow = follow
             targets.threads = tasks.threads
             targets.comm = tasks.comm
             targets.cgroup = tasks.cgroup
@@ -164,6 +170,7 @@ package struct Memleak: TracingCommand {
         set {
             process = newValue.processes
             command = newValue.command
+            follow = newValue.follow
             tasks.threads = newValue.threads
             tasks.comm = newValue.comm
             tasks.cgroup = newValue.cgroup
@@ -198,6 +205,12 @@ package struct Memleak: TracingCommand {
             throw ValidationError(
                 "--mmap looks at every call: leave -s, --sample-bytes and --temporary out.")
         }
+        guard !follow || chosen == 1 else {
+            throw ValidationError("--follow is for processes: give -p or a command.")
+        }
+        guard !follow || !mappings else {
+            throw ValidationError("--mmap looks at one process: leave it or --follow out.")
+        }
         guard !mappings || (object == nil && prefix == nil) else {
             throw ValidationError("-O and -S are for allocators: leave them or --mmap out.")
         }
@@ -223,6 +236,12 @@ package struct Memleak: TracingCommand {
 
     /// Whether a process is traced, and not the kernel.
     var isOfProcess: Bool { process != nil || words != nil || !command.isEmpty }
+
+    /// Whether it has to be known what was allocated and freed since the start.
+    var readsTotals: Bool { combinedOnly || temporary || pictures.pprof != nil }
+
+    /// Whether also stacks are named that no report shows.
+    var wantsAllNames: Bool { pictures.flameGraph != nil || pictures.pprof != nil }
 
     package func run() throws {
         guard !diff.isEmpty else { return try runTracing() }
@@ -263,6 +282,10 @@ let memleakDiscussion = """
 
         memleak -p 1234 --sample-bytes 512K
 
+    A server and all the workers that it forks, or a build:
+
+        memleak --follow -- nginx -g "daemon off;"
+
     A program from its start, and a heap profile for go tool pprof:
 
         memleak --pprof heap.pb.gz -- ./program argument
@@ -277,6 +300,22 @@ let memleakDiscussion = """
 
         memleak --mmap -p 1234
 
+    CHILDREN: With --follow, every child that the process starts from now on is traced as well, and its children, from \
+    their first instruction. Each process has reports of its own, with its number and name: at each interval, when it \
+    executes another program, and when it ends: then of all blocks that it has not freed, of any age. A child begins \
+    with nothing: what it has inherited at the fork belongs to its parent, which keeps it whatever the child frees. So a \
+    worker of a server that forks its workers shows what it has gained since. At most 4096 processes are followed at \
+    once; how many others there were is said at the end. The run ends with the process that was named or launched. \
+    The probes are then those of files and not of a process: whoever else on the machine maps the same libc or \
+    allocator passes them as well, at the cost of a probe and no more. A program that brings an allocator in a file that \
+    nobody has had before is probed a moment after it begins. With --json, rows of stacks and reports have the \
+    process's pid, and reports its comm and their cause: interval, exit, exec, or end (of the run). A picture has each process as \
+    a root of its own.
+
+    A child that shares the process's memory (vfork, posix_spawn, clone with CLONE_VM) counts for the process, as long as \
+    it does; without --follow it is noticed a moment after it began, where the kernel tells the callers of probes apart \
+    by process (Linux 6.13).
+
     MAPPINGS: With --mmap, every mmap, mremap and brk of the process counts, whoever makes it: anonymous memory and \
     files alike, in whole pages. A block is what one call has mapped and is mapped still; one with a hole counts as \
     two. A mapping that mremap enlarges belongs to the caller of mremap from then on. Allocators are not probed: \
@@ -289,8 +328,8 @@ let memleakDiscussion = """
 
     LIMITS: What the kernel allocates in an interrupt counts for the task that was interrupted. A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
     Blocks that were allocated before the start are not known. Pools inside a program are not seen; memory that it \
-    takes from the kernel directly is with --mmap. What a child does that shares its memory (vfork, clone with \
-    CLONE_VM) is not seen. 32-bit programs are not supported. An operator new of an \
+    takes from the kernel directly is with --mmap. With --mmap, what a child maps that shares the \
+    process's memory is not seen. 32-bit programs are not supported. An operator new of an \
     allocator's own (jemalloc, tcmalloc, mimalloc) may throw, which a return probe would stop: its return \
     instructions are probed instead, which cost more, as the kernel has to single-step them. If they cannot be \
     found, it is not traced, and a message says so.

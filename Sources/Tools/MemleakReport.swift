@@ -19,95 +19,66 @@ final class MemleakReport {
 
     let options: Memleak
     let process: Int32?
-    private let names: StackNames
+    /// Of the process and the program that it executes; 0 where no others are followed.
+    let space: UInt32
+    /// With --follow: of the process, and how it stands there.
+    var title: Title?
+    let names: StackNames
+    /// Since when it has been what it is, in nanoseconds of the monotonic clock.
+    private let since: UInt64
     private(set) var stacks = NamedStacks()
     private(set) var ends: [UInt64: StackEnd] = [:]
     private(set) var sums: [Sum] = []
     private var before: [UInt64: Sum] = [:]
     private(set) var history = GrowthHistory()
-    /// What had been allocated and freed when the counting began.
-    private var totalsBefore: [UInt64: stack_total] = [:]
     private(set) var blocks: [UInt64: [(address: UInt64, bytes: UInt64)]] = [:]
     private(set) var reports = 0
     /// Since the counting began.
     private(set) var comparable = 0
     var clock = WallClock()
-    private let began = WallClock().nowUnixNanoseconds
 
-    init(_ options: Memleak, process: Int32?) {
+    /// What a report of one process among others says of it.
+    struct Title {
+        /// Why there is a report.
+        enum Cause: String {
+            case interval, exit, exec, end
+        }
+
+        var comm: String
+        var cause = Cause.interval
+    }
+
+    /// - Parameter since: since when the process has executed its program, in nanoseconds of the monotonic clock.
+    init(
+        _ options: Memleak, process: Int32?, names: StackNames? = nil, space: UInt32 = 0, title: Title? = nil,
+        since: UInt64 = 0
+    ) {
         self.options = options
         self.process = process
-        names = StackNames(options.pictures)
+        self.names = names ?? StackNames(options.pictures)
+        self.space = space
+        self.title = title
+        self.since = since
     }
 
-    /// Call while the process lives, so that its frames can be named when it is gone.
-    func observe() {
-        if let process { names.observeAnew(process) }
-    }
-
-    /// Keeps the unwinder up to date with what the process maps. To be called before programs are attached.
-    func serve(_ unwinder: StackUnwinder?, _ session: Session) throws {
-        guard let process else { return }
-        try names.serve([unwinder], session, only: [process])
-        observe()
-    }
-
-    /// Names all anew, with debug files from elsewhere if they are wanted: once nothing is traced any more.
-    func askForDebugFiles() {
-        if names.askForDebugFiles() { stacks = NamedStacks() }
-    }
-
-    /// Says what could not be had.
-    func concludeNames() { names.conclude() }
+    /// Names all anew: they may be others by now.
+    func forgetNames() { stacks = NamedStacks() }
 
     // MARK: - Reading
 
     /// Forgets what was before, for a beginning in the middle: a mark, or another program in the process.
-    func begin(_ object: LoadedObject) throws {
+    func begin() {
         before = [:]
         history = GrowthHistory()
         comparable = 0
-        guard readsTotals else { return }
-        totalsBefore = [:]
-        let totals: HashMap<UInt64, stack_total> = object.map("stack_totals")
-        try totals.forEachInBatches { totalsBefore[$0.pointee] = $1.pointee }
     }
 
-    /// Reads what is left.
+    /// Takes what is left.
     ///
-    /// - Parameters:
-    ///   - mappings: what is mapped, if that is what was traced.
-    ///   - minimumAge: nanoseconds; younger blocks do not count.
-    ///   - since: nanoseconds of the monotonic clock; blocks that are older do not count.
-    ///   - endsInterval: whether growth is judged by it. An interval that was cut short by the end is not.
-    func read(
-        _ object: LoadedObject, _ mappings: MappingBook?, minimumAge: UInt64, since: UInt64,
-        endsInterval: Bool
-    ) throws {
-        names.settle()
-        var found: [UInt64: Sum] = [:]
-        blocks = [:]
-        let generation = try object.sharedVariable("memleak_state", as: memleak_state.self).value.generation
-        let latest = monotonicTime() &- minimumAge
-        if let mappings {
-            mappings.forEachBlock(since: since...max(since, latest)) { add($0, $1, to: &found) }
-            for (stack, total) in mappings.totals where options.pictures.pprof != nil {
-                found[names.canonical(stack), default: Sum()].total.allocated += total.count
-                found[names.canonical(stack), default: Sum()].total.allocated_bytes += total.bytes
-            }
-        } else if !options.combinedOnly {
-            let times = BlockClock.reading(since)...max(BlockClock.reading(latest), BlockClock.reading(since))
-            let live: HashMap<UInt64, live_block> = object.map("blocks")
-            try live.forEachInBatches { address, block in
-                let block = block.pointee
-                guard block.isOf(generation: generation), times.contains(block.time) else {
-                    return
-                }
-                add(address.pointee, block, to: &found)
-            }
-        }
-        try readTotals(object, into: &found)
-        sums = found.map { stack, sum in
+    /// - Parameter endsInterval: whether growth is judged by it. An interval that was cut short by the end is not.
+    func take(_ contents: MemleakBooks.Contents, _ object: LoadedObject, endsInterval: Bool) {
+        blocks = contents.blocks
+        sums = contents.sums.map { stack, sum in
             var sum = sum
             sum.stack = stack
             let last = before[stack]
@@ -115,44 +86,12 @@ final class MemleakReport {
             sum.gainedCount = sum.count - (last?.count ?? 0)
             return sum
         }
-        if options.growth, endsInterval { history.add(found.mapValues { ($0.bytes, $0.count) }) }
+        if options.growth, endsInterval { history.add(contents.sums.mapValues { ($0.bytes, $0.count) }) }
         sums.sort { rank($0) < rank($1) }
         before = Dictionary(uniqueKeysWithValues: sums.map { ($0.stack, $0) })
         reports += 1
         comparable += 1
-        nameStacks(object, (wantsAllNames ? sums[...] : shown).map(\.stack))
-    }
-
-    private func add(_ address: UInt64, _ block: live_block, to found: inout [UInt64: Sum]) {
-        var weight = 1.0
-        if let mean = options.sampleBytes {
-            // A block of so many bytes is sampled with this chance.
-            let chance = 1 - exp(-Double(block.bytes) / Double(mean))
-            guard chance > 0 else { return }
-            weight = 1 / chance
-        }
-        let stack = names.canonical(block.stack)
-        found[stack, default: Sum()].bytes += weight * Double(block.bytes)
-        found[stack, default: Sum()].count += weight
-        if options.showBlocks { blocks[stack, default: []].append((address, block.bytes)) }
-    }
-
-    private var readsTotals: Bool {
-        options.combinedOnly || options.temporary || options.pictures.pprof != nil
-    }
-
-    private func readTotals(_ object: LoadedObject, into found: inout [UInt64: Sum]) throws {
-        guard readsTotals else { return }
-        let totals: HashMap<UInt64, stack_total> = object.map("stack_totals")
-        try totals.forEachInBatches { stack, total in
-            let total = total.pointee.since(totalsBefore[stack.pointee])
-            let stack = names.canonical(stack.pointee)
-            found[stack, default: Sum()].total.add(total)
-            guard options.combinedOnly else { return }
-            // More may be freed than was allocated since.
-            found[stack]?.bytes += Double(Int64(bitPattern: total.allocated_bytes &- total.freed_bytes))
-            found[stack]?.count += Double(Int64(bitPattern: total.allocated &- total.freed))
-        }
+        nameStacks(object, (options.wantsAllNames ? sums[...] : shown).map(\.stack))
     }
 
     /// What stacks are sorted by, the first last.
@@ -174,10 +113,6 @@ final class MemleakReport {
 
     // MARK: - Names
 
-    private var wantsAllNames: Bool {
-        options.pictures.flameGraph != nil || options.pictures.pprof != nil
-    }
-
     /// Names stacks now: the map and the process may be gone later.
     func nameStacks(_ object: LoadedObject, _ wanted: [UInt64]) {
         let store = StackStore(object, names)
@@ -188,7 +123,7 @@ final class MemleakReport {
             let stored = unnamed[start..<min(start + 1 << 12, unnamed.count)].map { ($0, store[$0]) }
             // By moments, for the same reason; nearly always there is one.
             let groups = Dictionary(grouping: stored) { _, stack in
-                process.flatMap { names.moment(of: $0, at: stack.time) }
+                process.flatMap { names.moment(of: $0, at: max(stack.time, since)) }
             }
             for (moment, group) in groups {
                 var parts = known.removeValue(forKey: moment ?? 0) ?? [:]
@@ -236,76 +171,4 @@ final class MemleakReport {
     }
 
     var isEstimate: Bool { options.sampleBytes != nil }
-
-    // MARK: - Files
-
-    func writeFiles() throws {
-        guard wantsAllNames else { return }
-        let profile = profile()
-        if let path = options.pictures.flameGraph {
-            var graph = FlameGraph.Options()
-            graph.title = isEstimate ? "Memory in use (estimated)" : "Memory in use"
-            graph.value = profile.valueTypes.count - 1
-            graph.palette = .memory
-            let picture = FlameGraph(profile, graph)
-            try writeFile(path) {
-                path.hasSuffix(".svg") ? picture.writeSVG(to: $0) : picture.writeHTML(to: $0)
-            }
-        }
-        if let path = options.pictures.pprof {
-            try writeFile(path) { try profile.writePprof(to: $0, defaultValue: profile.valueTypes.count - 1) }
-        }
-    }
-
-    /// With the value types of Go's heap profiles, which its tools know.
-    private func profile() -> Profile {
-        // Totals are of samples: what the rest of them was cannot be told from sums.
-        let hasTotals = !isEstimate
-        let types =
-            (hasTotals ? [("alloc_objects", "count"), ("alloc_space", "bytes")] : [])
-            + [("inuse_objects", "count"), ("inuse_space", "bytes")]
-        var profile = Profile(valueTypes: types.map { Profile.ValueType(name: $0.0, unit: $0.1) })
-        profile.timeNanoseconds = UInt64(max(0, began))
-        let missing = profile.intern(Profile.Frame(.marker, "[stack missing]"))
-        var known: [NamedStacks.Part: [Profile.FrameNumber]] = [:]
-        for sum in sums {
-            var frames: [Profile.FrameNumber] = []
-            for part in stacks.parts(of: sum.stack) {
-                if let numbers = known[part] {
-                    frames += numbers
-                } else {
-                    let numbers = stacks[part].map { profile.intern($0.forProfile) }
-                    known[part] = numbers
-                    frames += numbers
-                }
-            }
-            if frames.isEmpty { frames = [missing] }
-            let inUse = [UInt64(max(0, whole(sum.count))), UInt64(max(0, whole(sum.bytes)))]
-            let all = [max(sum.total.allocated, inUse[0]), max(sum.total.allocated_bytes, inUse[1])]
-            profile.add(frames: frames.reversed(), values: (hasTotals ? all : []) + inUse)
-        }
-        return profile
-    }
-}
-
-extension stack_total {
-    fileprivate mutating func add(_ other: stack_total) {
-        allocated_bytes &+= other.allocated_bytes
-        allocated &+= other.allocated
-        freed_bytes &+= other.freed_bytes
-        freed &+= other.freed
-        temporary &+= other.temporary
-        temporary_bytes &+= other.temporary_bytes
-    }
-
-    /// What has come since an earlier count.
-    fileprivate func since(_ earlier: stack_total?) -> stack_total {
-        guard let earlier else { return self }
-        return stack_total(
-            allocated_bytes: allocated_bytes &- earlier.allocated_bytes,
-            allocated: allocated &- earlier.allocated,
-            freed_bytes: freed_bytes &- earlier.freed_bytes, freed: freed &- earlier.freed,
-            temporary: temporary &- earlier.temporary,
-            temporary_bytes: temporary_bytes &- earlier.temporary_bytes)
-    }
 }

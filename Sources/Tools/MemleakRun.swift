@@ -9,16 +9,24 @@ internal import Tracing
 
 /// One run of memleak.
 final class MemleakRun {
-    private let options: Memleak
-    private let session: Session
-    private let process: Int32?
-    private let way: AllocatorProbes.Way
+    let options: Memleak
+    let session: Session
+    let process: Int32?
+    let way: AllocatorProbes.Way
+    let names: StackNames
+    let processes: MemleakProcesses
+    /// Of the process, or of the kernel.
     private let report: MemleakReport
     private let finder: AllocatorFinder?
-    private var probes: AllocatorProbes?
+    private(set) var probes: AllocatorProbes?
     private var mappings: MappingBook?
+    private var books: MemleakBooks?
+    private var pictures: MemleakPictures
+    /// Memories whose program was executed a moment ago, and how often they were looked at since.
+    var young: [(space: MemleakProcesses.Space, looks: Int)] = []
+    var ticks = 0
     private var reports = 0
-    private var executions = 0
+    private(set) var executions = 0
     private var marks: UInt32 = 0
     /// Nanoseconds of the monotonic clock.
     private var lastReport = monotonicTime()
@@ -35,20 +43,34 @@ final class MemleakRun {
         self.options = options
         self.session = session
         process = session.launchedProcess ?? options.process?.ids.first
-        way = .best(for: process)
-        report = MemleakReport(options, process: process)
-        finder = process.map { process in
+        way = .best(for: options.follow ? nil : process)
+        let names = StackNames(options.pictures)
+        let known = AllocatorFinder.KnownFiles()
+        processes = MemleakProcesses(options, names: names) { process in
             AllocatorFinder(
                 process: process, names: AllocatorNames(prefix: options.prefix),
-                objects: options.object.map { [$0] } ?? [])
+                objects: options.object.map { [$0] } ?? [], known: known)
         }
+        report = MemleakReport(
+            options, process: process, names: names,
+            title: options.follow ? .init(comm: process.flatMap { ProcFS().comm(of: $0) } ?? "") : nil)
+        processes.begin(report)
+        finder = processes.living.first?.finder
+        pictures = MemleakPictures(options)
+        self.names = names
     }
 
     func run() throws {
         let (loaded, unwinder) = try session.loadStacks(
             "memleak", options.pictures.walk, user: process != nil, tracesLaunched: false,
             configure: configure)
-        try report.serve(unwinder, session)
+        books = MemleakBooks(options, loaded, names)
+        // Keeps the unwinder up to date with what is mapped, before programs are attached.
+        if let process {
+            try names.serve(
+                [unwinder], session, watching: WatchedProcesses([process], follows: options.follow))
+        }
+        observe()
         if let process, let finder {
             try prepare(loaded, process, finder)
         }
@@ -62,103 +84,28 @@ final class MemleakRun {
             afterRound: { [self] in try noteMarks(loaded) },
             detach: { [self] in probes?.detach() },
             atEnd: {
-                report.askForDebugFiles()
+                // Once nothing is traced any more.
+                if names.askForDebugFiles() { for space in processes.living { space.report.forgetNames() } }
                 // A reader of stdout that has gone, or a full disk behind it, is no reason to lose the files.
                 let rows = Result {
                     try write(loaded, isLast: true)
-                    if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
+                    for space in processes.living { try conclude(space.report, loaded) }
                 }
-                try report.writeFiles()
-                report.concludeNames()
+                if options.wantsAllNames {
+                    for space in processes.living { pictures.add(space.report) }
+                    try pictures.write()
+                }
+                names.conclude()
                 try rows.get()
             })
     }
 
-    private func configure(_ object: borrowing OpenObject, byTables: Bool) throws {
-        var config = try config()
-        config.by_tables = byTables ? 1 : 0
-        object.setConstant("memleak_config", to: config)
-        try object.resize("stacks", to: options.stackStorage)
-        try object.resize("blocks", to: options.mappings ? 1 : options.mostBlocks)
-        try object.resize("stack_totals", to: wantsTotals ? options.stackStorage : 1)
-        if options.sampleBytes != nil { object.setConstant("sample_distances", to: SampleDistances.table) }
-        if process == nil || options.mappings {
-            for program in ["user_session", "user_entry", "user_return", "thread_ended"] {
-                object.disable(program)
-            }
-            for program in AllocatorProbes.entryPrograms { object.disable(program) }
-            try object.resize("threads", to: 1)
-        } else {
-            AllocatorProbes.configure(object, way)
-        }
-        if !options.mappings {
-            for program in [
-                "mapping_begins", "mapping_begins_event", "mapping_returns", "mapping_returns_event",
-            ] { object.disable(program) }
-        }
-        if process != nil {
-            if byTables {
-                // Of one process.
-                try object.resize("unwind_processes", to: 64)
-                // As many as a process may have by default (vm.max_map_count), twice while a list takes another's place.
-                try object.resize("unwind_mappings", to: 131_072)
-                try object.resize("unwind_pages", to: 32_768)
-                try object.resize("unwind_rules", to: 16_384)
-            }
-            for program in [
-                "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
-                "kmem_cache_free", "mm_page_alloc", "mm_page_free", "percpu_alloc_percpu",
-                "percpu_alloc_before_5_18", "percpu_free_percpu",
-            ] { object.disable(program) }
-        } else {
-            object.disable("program_executed")
-            try chooseKernelPrograms(object)
-        }
-    }
-
-    private func chooseKernelPrograms(_ object: borrowing OpenObject) throws {
-        let types = try session.kernelTypes()
-        let general = [
-            "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kfree",
-            "kmem_cache_free",
-            "mm_page_alloc", "mm_page_free",
-        ]
-        let percpu = ["percpu_alloc_percpu", "percpu_alloc_before_5_18", "percpu_free_percpu"]
-        for program in options.percpu ? general : percpu { object.disable(program) }
-        guard !options.percpu else {
-            let isNew = types.tracepointArguments("percpu_alloc_percpu") ?? 0 >= 10
-            object.disable(isNew ? "percpu_alloc_before_5_18" : "percpu_alloc_percpu")
-            return
-        }
-        // The variants for nodes were merged with the others in 6.1.
-        for program in general where types.tracepointArguments(program) == nil { object.disable(program) }
-    }
-
-    private var wantsTotals: Bool {
-        !options.mappings && (options.combinedOnly || options.temporary || options.pictures.pprof != nil)
-    }
-
-    private func config() throws -> memleak_config {
-        var config = memleak_config()
-        config.began_ns = BlockClock.began
-        config.least_bytes = options.least
-        config.most_bytes = options.most ?? UInt64.max
-        config.sample_bytes = options.sampleBytes ?? 0
-        config.sample_below =
-            options.sampleRate > 1 ? UInt32((UInt64(1) << 32) / UInt64(options.sampleRate)) : 0
-        config.process = UInt32(process ?? 0)
-        config.stop_at_exec = session.launchedProcess != nil ? 1 : 0
-        config.totals = wantsTotals ? 1 : 0
-        config.trace = options.traceCalls ? 1 : 0
-        guard process == nil else { return config }
-        let types = try session.kernelTypes()
-        let hasOwnEvent = types.hasStruct("trace_event_raw_kmem_cache_alloc")
-        config.cache_objects_have_cache = hasOwnEvent ? 1 : 0
-        config.kmalloc_names_cache = !hasOwnEvent && types.tracepointArguments("kmalloc") == 6 ? 1 : 0
-        return config
-    }
-
     // MARK: - The process
+
+    /// While the process lives, so that its frames can be named when it is gone.
+    private func observe() {
+        if let process { names.observeAnew(process) }
+    }
 
     private func prepare(_ loaded: LoadedObject, _ process: Int32, _ finder: AllocatorFinder) throws {
         guard !options.mappings else {
@@ -170,15 +117,16 @@ final class MemleakRun {
             return try lookAgain()
         }
         let probes = AllocatorProbes(
-            loaded, process: process, finder: finder, way: way, session: session)
+            loaded, process: options.follow ? nil : process, finder: finder, way: way, session: session)
         self.probes = probes
+        try beginProcesses(loaded, process)
         guard session.launchedProcess == nil else {
             session.atLaunch = { [self] in try launch($0) }
             return
         }
         _ = try probes.look()
         if probes.functions == 0 { throw nothingFound(process, probes) }
-        report.observe()
+        observe()
         try lookAgain()
     }
 
@@ -188,13 +136,13 @@ final class MemleakRun {
             session.say("the command cannot be stopped as it begins: its first allocations may be missing")
         }
         try stops.run { [self] in try lookAtNewFiles() }
-        report.observe()
+        observe()
         try lookAgain()
     }
 
     /// Whether there are allocators that were not there before.
-    private func lookAtNewFiles() throws -> Bool {
-        defer { report.observe() }
+    func lookAtNewFiles() throws -> Bool {
+        defer { observe() }
         guard options.mappings else { return try probes?.look() == true }
         return finder?.look().contains { !$0.allocator.functions.isEmpty } == true
     }
@@ -216,9 +164,9 @@ final class MemleakRun {
 
     private func lookAgain() throws {
         try session.loop.schedule(seconds: Self.lookAgain, repeating: true) { [self] in
-            guard let probes else { return report.observe() }
-            if try probes.look() { report.observe() }
-            if probes.functions == 0, let process, kill(process, 0) == 0 {
+            guard let probes else { return observe() }
+            if try probes.look() { observe() }
+            if probes.functions == 0, !options.follow, let process, kill(process, 0) == 0 {
                 // A launched command that has nothing to probe once its loader is done.
                 throw nothingFound(process, probes)
             }
@@ -229,17 +177,27 @@ final class MemleakRun {
         guard bytes.byteCount >= MemoryLayout<memleak_event>.size else { return }
         let event = bytes.unsafeLoadUnaligned(as: memleak_event.self)
         try mappings?.apply(event, note: { [self] in try write($0, $1, $2, of: event) })
-        if event.kind == MEMLEAK_EXECUTED.rawValue {
-            // Probes on files that were mapped before hold for the new program as well.
-            executions += 1
-            if executions > 1 || session.launchedProcess == nil { try report.begin(loaded) }
-            if executions > 1, let launched = session.launchedProcess {
-                try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
-            }
-            _ = try lookAtNewFiles()
-            return
-        }
+        if try note(event) { return }
+        if event.kind == MEMLEAK_EXECUTED.rawValue { return try noteExecution() }
         if mappings == nil { try report.write(event, to: session.output) }
+    }
+
+    private func noteExecution() throws {
+        try hasExecuted()
+        if executions > 1 || session.launchedProcess == nil {
+            try books?.begin()
+            report.begin()
+        }
+    }
+
+    /// The process, or the command, has executed a program.
+    func hasExecuted() throws {
+        // Probes on files that were mapped before hold for the new program as well.
+        executions += 1
+        if executions > 1, let launched = session.launchedProcess {
+            try LaunchStops(stopped: launched).run { [self] in try lookAtNewFiles() }
+        }
+        _ = try lookAtNewFiles()
     }
 
     /// A piece of memory that was mapped or unmapped.
@@ -269,7 +227,8 @@ final class MemleakRun {
         guard now != marks else { return }
         marks = now
         beginning = monotonicTime()
-        try report.begin(loaded)
+        try books?.begin()
+        for space in processes.living { space.report.begin() }
         session.say(
             options.combinedOnly
                 ? "from here: sums are what has been gained since"
@@ -287,21 +246,55 @@ final class MemleakRun {
             return session.loop.stop()
         }
         // Nothing to probe is not the same as nothing left.
-        if let process, let probes, probes.functions == 0 { throw nothingFound(process, probes) }
+        if let process, let probes, probes.functions == 0, isLast || !options.follow {
+            throw nothingFound(process, probes)
+        }
         try noteMarks(loaded)
-        if !isLast { report.observe() }
-        let hasEnded = processHasEnded
+        if !isLast { observe() }
+        try reportOver(loaded)
+        // With --follow each one's end is reported by itself.
+        let hasEnded = !options.follow && processHasEnded
         // What a program has not freed when it ends it will not free any more.
         let age = hasEnded || options.combinedOnly ? 0 : options.older * 1_000_000
-        let now = monotonicTime()
         // Programs that end free what they need not have freed, and leave no time to grow.
-        let isWhole = !isLast || !hasEnded && Double(now - lastReport) >= seconds * 1e9 / 2
-        lastReport = now
-        try report.read(
-            loaded, mappings, minimumAge: age, since: beginning, endsInterval: isWhole)
-        try report.write(to: session.output)
+        let isWhole = !isLast || !hasEnded && intervalIsWhole
+        lastReport = monotonicTime()
+        let contents = try books?.read(mappings, minimumAge: age, since: beginning) ?? [:]
+        for space in processes.living {
+            let report = space.report
+            if let process = report.process, report.title != nil {
+                report.title?.cause = isLast ? .end : .interval
+                if let comm = ProcFS().comm(of: process) { report.title?.comm = comm }
+            }
+            report.take(contents[report.space] ?? .init(), loaded, endsInterval: isWhole)
+            try report.write(to: session.output)
+        }
         try session.output.flush()
         reports += 1
+    }
+
+    /// Whether enough of an interval is over to judge by it.
+    private var intervalIsWhole: Bool { Double(monotonicTime() - lastReport) >= seconds * 1e9 / 2 }
+
+    /// What followed processes have left that have ended since, or executed another program.
+    func reportOver(_ loaded: LoadedObject) throws {
+        let over = processes.takeOver()
+        guard !over.isEmpty, let books else { return }
+        let numbers = Set(over.map(\.report.space))
+        let contents = try books.read(nil, minimumAge: 0, since: beginning, only: numbers)
+        for report in over.map(\.report) {
+            report.take(contents[report.space] ?? .init(), loaded, endsInterval: false)
+            try report.write(to: session.output)
+            try conclude(report, loaded)
+            if options.wantsAllNames { pictures.add(report) }
+        }
+        try session.output.flush()
+        try books.remove(numbers)
+        for number in numbers where number > 0 { try loaded.push(number, to: "space_numbers") }
+    }
+
+    private func conclude(_ report: MemleakReport, _ loaded: LoadedObject) throws {
+        if options.growth { session.say(try report.writeConclusion(loaded, to: session.output)) }
     }
 
     private func sayLosses(_ loaded: LoadedObject) {
@@ -340,23 +333,3 @@ extension live_block {
 
 /// Nanoseconds of the clock that programs use.
 func monotonicTime() -> UInt64 { apus_kernel_time() }
-
-/// Distances between samples, as multiples of their mean: the quantiles of the exponential distribution.
-enum SampleDistances {
-    /// As programs have them: in 1/65536.
-    static var table: sample_distances {
-        let count = Int(SAMPLE_DISTANCES)
-        var distances = (0..<count).map { -log(1 - (Double($0) + 0.5) / Double(count)) }
-        // The middle of an interval is not its mean, least so of the last one: scaled, the mean of all is right.
-        let mean = distances.reduce(0, +) / Double(count)
-        distances = distances.map { $0 / mean }
-        var table = sample_distances()
-        withUnsafeMutableBytes(of: &table) { bytes in
-            for (index, distance) in distances.enumerated() {
-                bytes.storeBytes(
-                    of: UInt32((distance * 65_536).rounded()), toByteOffset: 4 * index, as: UInt32.self)
-            }
-        }
-        return table
-    }
-}

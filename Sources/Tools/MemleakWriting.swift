@@ -17,12 +17,23 @@ extension MemleakReport {
         try output.write { writer in
             writer.append("[")
             writer.append(clock.nowTimeOfDay())
-            writer.append("] Top \(shown.count) stacks with ")
+            writer.append("] ")
+            if let title {
+                writer.append("\(process ?? 0) ")
+                writer.appendEscaped(title.comm)
+                writer.append(": ")
+            }
+            writer.append("Top \(shown.count) stacks with ")
             writer.append(options.temporary ? "temporary allocations" : "outstanding allocations")
             if isEstimate {
                 writer.append(options.temporary ? " (among samples)" : " (estimated from samples)")
             }
             if options.sampleRate > 1 { writer.append(" (one in \(options.sampleRate) was looked at)") }
+            switch title?.cause {
+            case .exit: writer.append(" when it ended")
+            case .exec: writer.append(" when it executed another program")
+            case .interval, .end, nil: break
+            }
             writer.append(":\n")
         }
         for sum in shown { try output.write { writeText(sum, to: $0) } }
@@ -125,25 +136,32 @@ extension MemleakReport {
         writer.append("{\"type\":\"report\",\"number\":\(reports),\"time_ns\":")
         writer.append(String(WallClock().nowUnixNanoseconds))
         writer.append(",\"stacks\":\(sums.filter(isShown).count),\"bytes\":\(whole(bytes))")
-        writer.append(",\"allocations\":\(whole(count)),\"estimated\":\(isEstimate)}\n")
+        writer.append(",\"allocations\":\(whole(count)),\"estimated\":\(isEstimate)")
+        if let title {
+            writer.append(",\"pid\":\(process ?? 0),\"comm\":")
+            writer.appendJSONString(title.comm)
+            writer.append(",\"cause\":\"\(title.cause.rawValue)\"")
+        }
+        writer.append("}\n")
     }
 
     /// One call, for `-t`.
     func write(_ event: memleak_event, to output: Output) throws {
         let isFree = event.kind == MEMLEAK_FREED.rawValue
         let comm = withUnsafeBytes(of: event.comm, WaitEvent.name)
+        let address = options.isOfProcess ? event.address & ((1 << UInt64(SPACE_SHIFT)) - 1) : event.address
         try output.write { writer in
             if options.common.json {
                 writer.append("{\"type\":\"\(isFree ? "free" : "allocation")\",\"time_ns\":\(event.time_ns)")
-                writer.append(",\"tid\":\(event.thread),\"comm\":")
+                writer.append(",\"pid\":\(event.process),\"tid\":\(event.thread),\"comm\":")
                 writer.appendJSONString(comm)
-                writer.append(",\"address\":\(event.address),\"bytes\":\(event.bytes)}\n")
+                writer.append(",\"address\":\(address),\"bytes\":\(event.bytes)}\n")
                 return
             }
             writer.append("(")
             writer.appendEscaped(comm)
             writer.append(" \(event.thread)) \(isFree ? "free" : "alloc") addr = 0x")
-            writer.append(String(event.address, radix: 16))
+            writer.append(String(address, radix: 16))
             writer.append(" size = \(event.bytes)\n")
         }
     }
@@ -155,9 +173,11 @@ extension MemleakReport {
     /// - Returns: a sentence for the person.
     func writeConclusion(_ object: LoadedObject, to output: Output) throws -> String {
         let intervals = history.intervals
+        let who = title.map { "\(process ?? 0) \(escaped($0.comm)): " } ?? ""
         guard intervals >= GrowthHistory.fewestIntervals else {
             return
-                "nothing can be said of growth after fewer than \(GrowthHistory.fewestIntervals) intervals: "
+                who
+                + "nothing can be said of growth after fewer than \(GrowthHistory.fewestIntervals) intervals: "
                 + "trace longer, or give a shorter interval"
         }
         let verdicts = history.verdicts
@@ -182,7 +202,7 @@ extension MemleakReport {
         }
         let counts = verdicts.mapValues(\.count)
         if options.common.json { try output.write { writeJSON(counts, to: $0) } }
-        return "\(counts[.suspect] ?? 0) stacks grew in each of \(intervals) intervals, "
+        return who + "\(counts[.suspect] ?? 0) stacks grew in each of \(intervals) intervals, "
             + "\(counts[.levelledOff] ?? 0) levelled off, \(counts[.irregular] ?? 0) grew now and then, "
             + "\(counts[.constant] ?? 0) did not grow"
     }

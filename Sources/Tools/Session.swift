@@ -14,6 +14,8 @@ package final class Session {
     let loop: EventLoop
     private(set) var filter: TargetFilter
     private var launched: LaunchedCommand?
+    /// Of objects whose user stacks follow frame pointers.
+    var meanings: [MeaningTable] = []
     /// Set by a command that has to know the launched program before it runs. That is then traced from its first
     /// instruction on, and not from its fork.
     var beforeFirstInstruction: ((_ process: Int32) -> Void)?

@@ -34,7 +34,10 @@ extension Session {
                         + "(\(error))")
             }
         }
-        return (try loaded(byTables: false), nil)
+        let object = try loaded(byTables: false)
+        // Where stacks are stored in the kernel they are told apart by what their addresses mean.
+        if user, object.hasMap("stacks") { meanings.append(MeaningTable(object)) }
+        return (object, nil)
     }
 
     /// Room for walks that came to unknown code, 8 to 128 KB each, for the moment that it takes us to look.
@@ -49,10 +52,10 @@ extension Session {
         if byTables {
             try object.resize("deferred_stacks", to: Self.deferredBytes)
         } else {
-            for map in ["unwind_rows", "unwind_pages", "unwind_rules", "unwind_mappings", "unwind_processes"]
-            {
+            for map in ["unwind_rows", "unwind_pages", "unwind_rules", "unwind_mappings"] {
                 try object.resize(map, to: 1)
             }
+            if !object.hasMap("stacks") { try object.resize("unwind_processes", to: 1) }
         }
         if options.maxFrames > UInt32(STACK_FRAMES), object.hasMap("stacks") {
             let more = (options.maxFrames - UInt32(STACK_FRAMES)) * UInt32(MemoryLayout<UInt64>.size)

@@ -33,13 +33,20 @@ final class StackNames {
     ///
     /// - Parameter only: the processes that matter; nil for all.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session, only processes: Set<Int32>?) throws {
+        try serve(unwinders, session, watching: processes.map { WatchedProcesses($0) })
+    }
+
+    /// The same.
+    func serve(_ unwinders: [StackUnwinder?], _ session: Session, watching processes: WatchedProcesses?)
+        throws
+    {
         say = session.say
         debugFiles = try options.debugFiles.server(session)
         watch = try TaskWatch(session, feeding: symbolizer, only: processes)
         let served = unwinders.compactMap { $0 }
-        guard !served.isEmpty else { return }
+        guard !served.isEmpty || !session.meanings.isEmpty else { return }
         for unwinder in served { unwinder.makeTables = reader.unwindTables }
-        let feed = UnwinderFeed(served, symbolizer, only: processes)
+        let feed = UnwinderFeed(served, session.meanings, symbolizer, only: processes)
         self.feed = feed
         watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         for process in session.livingProcesses { symbolizer.observe(process: process) }

@@ -2,12 +2,30 @@
 internal import Symbolization
 internal import Tracing
 
+/// Processes that matter, and nobody else.
+final class WatchedProcesses {
+    private var members: Set<Int32>
+    private let follows: Bool
+
+    /// - Parameter follows: whether their children matter as well.
+    init(_ members: Set<Int32>, follows: Bool = false) {
+        self.members = members
+        self.follows = follows
+    }
+
+    func contains(_ process: Int32) -> Bool { members.contains(process) }
+
+    func fork(parent: Int32, child: Int32) {
+        if follows, members.contains(parent) { members.insert(child) }
+    }
+}
+
 /// Tells a symbolizer what processes map, and when they begin, execute and end, as long as the session's loop runs.
 final class TaskWatch {
     private let events: TaskEvents
     private let symbolizer: Symbolizer
     private let say: (String) -> Void
-    private let only: Set<Int32>?
+    private let only: WatchedProcesses?
     private var lostBefore: UInt64 = 0
     private var nextRepair: UInt64 = 0
     /// All is known that happened before this, in nanoseconds of the monotonic clock.
@@ -18,7 +36,7 @@ final class TaskWatch {
     /// nil if the kernel does not let us, which `-v` explains.
     ///
     /// - Parameter only: the processes that matter; nil for all.
-    init?(_ session: Session, feeding symbolizer: Symbolizer, only: Set<Int32>? = nil) throws {
+    init?(_ session: Session, feeding symbolizer: Symbolizer, only: WatchedProcesses? = nil) throws {
         do throws(BPFError) {
             events = try TaskEvents()
         } catch {
@@ -42,6 +60,7 @@ final class TaskWatch {
         // Of all that end together, the last tells whether the process has ended.
         var withFewerThreads: Set<Int32> = []
         events.drain { event, time in
+            if case .forked(let parent, let child) = event { only?.fork(parent: parent, child: child) }
             func matters(_ process: Int32) -> Bool { only?.contains(process) ?? true }
             switch event {
             case .mapped(let code) where matters(code.process):

@@ -1,18 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
 internal import Symbolization
 internal import Tracing
+
+/// Tells programs that follow frame pointers what the addresses of processes mean.
+final class MeaningTable {
+    private let processes: HashMap<UInt32, unwind_process>
+    private var known: [Int32: UInt32] = [:]
+
+    init(_ object: LoadedObject) { processes = object.map("unwind_processes") }
+
+    func update(_ process: Int32, _ meaning: UInt32) {
+        guard known[process, default: 0] != meaning else { return }
+        var place = unwind_process()
+        place.meaning = meaning
+        // Without room for it stacks are told apart by their addresses alone.
+        guard (try? processes.set(UInt32(process), to: place)) != nil else { return }
+        known[process] = meaning
+    }
+
+    func remove(_ process: Int32) {
+        guard known.removeValue(forKey: process) != nil else { return }
+        processes.remove(UInt32(process))
+    }
+}
 
 /// Brings what a symbolizer learns of processes to unwinders, many changes at once: a process that starts maps one
 /// file after the other.
 final class UnwinderFeed {
     let unwinders: [StackUnwinder]
+    private let meanings: [MeaningTable]
     private let symbolizer: Symbolizer
-    private let only: Set<Int32>?
+    private let only: WatchedProcesses?
     private var changed: Set<Int32> = []
 
     /// - Parameter only: the processes that matter; nil for all.
-    init(_ unwinders: [StackUnwinder], _ symbolizer: Symbolizer, only: Set<Int32>?) {
+    init(
+        _ unwinders: [StackUnwinder], _ meanings: [MeaningTable], _ symbolizer: Symbolizer,
+        only: WatchedProcesses?
+    ) {
         self.unwinders = unwinders
+        self.meanings = meanings
         self.symbolizer = symbolizer
         self.only = only
         symbolizer.codeChanged = { [unowned self] process in
@@ -41,9 +69,11 @@ final class UnwinderFeed {
         for (process, code) in all {
             guard let code else {
                 for unwinder in unwinders { unwinder.remove(process) }
+                for table in meanings { table.remove(process) }
                 continue
             }
             let meaning = symbolizer.meaning(of: process)
+            for table in meanings { table.update(process, meaning) }
             for (index, unwinder) in unwinders.enumerated() {
                 let replaced = unwinder.update(process, code, meaning: meaning)
                 // Each has been told the same.

@@ -164,6 +164,16 @@ package final class LoadedObject {
         bpf_map__fd(OpenObject.map(name, of: object))
     }
 
+    /// Adds a number to a map of type BPF_MAP_TYPE_QUEUE.
+    package func push(_ number: UInt32, to queue: String) throws(BPFError) {
+        var number = number
+        try check(
+            bpf_map__update_elem(
+                OpenObject.map(queue, of: object), nil, 0, &number, MemoryLayout<UInt32>.size, UInt64(BPF_ANY)
+            ),
+            "fill the map \(queue)")
+    }
+
     /// The capacity of a map: bytes of a ring buffer.
     package func hasMap(_ name: String) -> Bool { bpf_object__find_map_by_name(object, name) != nil }
 

@@ -16,6 +16,9 @@ struct LeakRow: Decodable {
     let allocations: Int64?
     let estimated: Bool?
     let frames: [Frame]?
+    let pid: Int32?
+    /// Of a report with --follow: why there is one.
+    let cause: String?
 
     func has(_ function: String) -> Bool { frames?.contains { $0.function == function } ?? false }
 

@@ -107,6 +107,31 @@ extension EndToEnd {
             #expect(blocks(rows, "one_keeps") == 10 && blocks(rows, "two_keeps") == 7, "\(rows)")
         }
 
+        /// The same of stacks that follow frame pointers, where the kernel walks them and adds them up.
+        @Test(arguments: [[], ["-DSHIFT=9"]])
+        func byFramePointers(shift: [String]) throws {
+            let host = try build("host", "host", ["-pie", "-fno-omit-frame-pointer"])
+            let framed = ["-fno-omit-frame-pointer"]
+            let one = try build("one.so", "one", ["-DPLUGIN", "-shared", "-fPIC"] + framed)
+            let two = try build(
+                "two.so", "two", ["-DPLUGIN", "-shared", "-fPIC", "-DBLOCKS=7"] + shift + framed)
+            let tail = ["--unwind", "fp", "--", host, "plugins", "150", one, two, one]
+            let rows = try leaks(tail)
+            #expect(blocks(rows, "one_keeps") == 10 && blocks(rows, "two_keeps") == 7, "\(rows)")
+            let counted = try Stack.all(try run(["stackcount", "--json", "-U", "c:malloc"] + tail).text)
+            let waits = try Stack.all(try run(["offcputime", "--json", "-U", "--state", "1"] + tail).text)
+            // At the entry of malloc, and in what has no frame, the caller has none yet: its caller is the first.
+            func works(_ library: String, _ stack: Stack) -> Bool {
+                stack.frames.contains { $0.function == "works" && $0.module == library }
+            }
+            for (library, kept, rounds) in [(one, 10, 2), (two, 7, 1)] {
+                let calls = counted.filter { works(library, $0) }.reduce(0) { $0 + ($1.calls ?? 0) }
+                #expect(calls == kept, "\(library): \(calls)")
+                let blocks = waits.filter { works(library, $0) }.reduce(0) { $0 + ($1.blocks ?? 0) }
+                #expect(blocks == 3 * rounds, "\(library): \(blocks)")
+            }
+        }
+
         // MARK: - Programs and processes
 
         @Test func programsAtTheSameAddresses() throws {

@@ -44,8 +44,17 @@ struct memleak_config {
 	__u8 kmalloc_names_cache; /* kmalloc has it between address and size (5.19, 6.0) */
 	__u8 stop_at_exec; /* the process stops when it executes a program: it is ours */
 	__u8 by_tables; /* user stacks are walked by tables, not by frame pointers */
-	__u8 reserved[2];
+	__u8 follow; /* the children of the process as well, each in a space of its own */
+	__u8 reserved;
 };
+
+/*
+ * A memory of user code: that of the process is number 0, and with --follow each child and each program that one executes
+ * has another. Tasks that share their memory are in one space.
+ */
+#define SPACE_SHIFT 48 /* of the number in the key of a block, above the address */
+#define SPACE_ADDRESSES ((1ull << SPACE_SHIFT) - 1)
+#define SPACES 4096 /* beside number 0, at once */
 
 /* A block that is allocated and not freed. There may be millions. */
 struct live_block {
@@ -56,6 +65,8 @@ struct live_block {
 
 /* What was allocated from one stack since the start. */
 struct stack_total {
+	__u64 stack;
+	__u64 space;
 	__u64 allocated_bytes;
 	__u64 allocated;
 	__u64 freed_bytes;
@@ -73,6 +84,7 @@ struct allocator_thread {
 	__u64 released; /* the block that is being resized, if it was live */
 	struct live_block released_block;
 	__u64 last; /* the block that it allocated last */
+	__u64 space; /* of the call that is under way */
 	__u32 call; /* enum allocator_call */
 	__u32 unwanted; /* only there to recognize nested calls */
 };
@@ -100,6 +112,14 @@ enum memleak_event_kind {
 	MEMLEAK_FAILED = 7, /* the thread's last UNMAPS has done nothing */
 	MEMLEAK_BREAK = 8, /* address: the end of the data segment before a call of brk */
 	MEMLEAK_BROKEN = 9, /* address: the same after it */
+	/* What becomes of spaces. */
+	MEMLEAK_FORKED = 10, /* a child has a copy of its parent's memory, in a space that is new */
+	MEMLEAK_SHARES =
+		11, /* a child shares its parent's memory; address: not 0 if the parent waits */
+	MEMLEAK_LEFT =
+		12, /* the process has ended, or executed a program and has no space any more */
+	MEMLEAK_MOVED =
+		13, /* the process has executed a program and has a new space; address: the old one */
 };
 
 struct memleak_event {
@@ -109,6 +129,8 @@ struct memleak_event {
 	__u64 stack;
 	__u32 kind; /* enum memleak_event_kind */
 	__u32 thread;
+	__u32 process;
+	__u32 space;
 	char comm[TASK_COMM_BYTES];
 };
 

@@ -23,14 +23,15 @@ struct {
 	__uint(value_size, sizeof(struct stack_trace));
 } stacks SEC(".maps");
 
-/* Hashes the frames of a slot. A function of its own: verified once. */
+/* Adds the frames of a slot to its hash. A function of its own: verified once. */
 __attribute__((noinline)) int hash_frames(__u32 id)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
-	__u64 hash = 0;
+	__u64 hash;
 
 	if (!slot)
 		return 0;
+	hash = slot->hash;
 	for (__u32 i = 0; i < STACK_FRAMES; i++) {
 		if (i >= slot->frames)
 			break;
@@ -67,6 +68,7 @@ static __always_inline __u64 store_stack(struct stack_slot *slot)
 static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slot, __u32 id)
 {
 	slot->frames = slot->process = 0;
+	slot->hash = 0;
 	if (add_frames(ctx, slot, 0) <= 0)
 		return 0;
 	hash_frames(id);
@@ -77,12 +79,17 @@ static __always_inline __u64 take_kernel_stack(void *ctx, struct stack_slot *slo
 static __always_inline __u64 take_user_stack(void *ctx, struct stack_slot *slot, __u32 id,
 					     __u32 process, bool by_tables, __u32 from)
 {
+	struct unwind_process *list;
 	__u64 hash, time;
 	int end;
 
 	slot->frames = 0;
 	slot->hash = 0;
 	if (!by_tables) {
+		/* The reader tells of meanings without lists then. */
+		list = bpf_map_lookup_elem(&unwind_processes, &process);
+		if (list)
+			slot->hash = list->meaning;
 		slot->recorded = slot->recalled = slot->process = 0;
 		add_frames(ctx, slot, BPF_F_USER_STACK);
 		if (from == FROM_RETURN && slot->frames)

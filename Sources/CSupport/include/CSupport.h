@@ -17,6 +17,8 @@
 const char *apus_commit(void);
 
 int apus_pidfd_open(pid_t pid);
+/* Whether two processes have the same memory, as after clone with CLONE_VM: 1, 0, or -1 and errno. */
+int apus_share_memory(pid_t one, pid_t other);
 /* For one thread, whatever becomes of the others (Linux 6.9; before it EINVAL). */
 int apus_threadfd_open(pid_t thread);
 

@@ -51,7 +51,7 @@ package final class DWARFLines: LineProvider {
     /// - Parameter opener: Opens what the debug information names besides: .dwo files and the like.
     package init(
         memoryLimit: Int = 512 << 20,
-        opener: @escaping RelatedFileOpener = { module, file in file.open(module.file, module.debugFile) }
+        opener: @escaping RelatedFileOpener = { module, file in file.open(module.owner) }
     ) {
         self.memoryLimit = memoryLimit
         self.opener = opener

@@ -4,6 +4,7 @@
 final class ModuleSymbols {
     private let source: ByteSource
     private let identityBase: (number: Int, path: String, buildID: String?)
+    private let place: FilePlace?
     private var debugFile: DebugFile?
     private var index: SymbolIndex?
     private var names: [Int: String?] = [:]
@@ -17,6 +18,7 @@ final class ModuleSymbols {
 
     init(_ module: Module) {
         source = module.source
+        place = module.place
         debugFile = module.debugFile
         identityBase = (module.number, module.path, module.buildID)
     }
@@ -29,7 +31,10 @@ final class ModuleSymbols {
         let debug = debugFile.flatMap { $0.checksum == nil ? $0.file.descriptor : nil }
         return ModuleIdentity(
             number: identityBase.number, path: identityBase.path, buildID: identityBase.buildID,
-            file: descriptor, debugFile: debug)
+            file: descriptor, debugFile: debug, place: place,
+            debugPlace: place.flatMap { place in
+                debugFile?.path.map { FilePlace(root: place.root, path: $0) }
+            })
     }
 
     /// Bytes of memory that symbols and names take.
@@ -88,7 +93,10 @@ final class ModuleSymbols {
         {
             builder.add(inner)
         }
-        debugFile = debugFile?.verified(reader.budget).map { DebugFile(file: $0, checksum: nil) }
+        let path = debugFile?.path
+        debugFile = debugFile?.verified(reader.budget).map {
+            DebugFile(file: $0, checksum: nil, path: path)
+        }
         if let debug = debugFile?.file, let other = ELFFile(.file(debug)) {
             // Prelinking moves the file, but not its debug file.
             let bias = SegmentMap(elf).base.flatMap { base in SegmentMap(other).base.map { base &- $0 } } ?? 0

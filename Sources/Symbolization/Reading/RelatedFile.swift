@@ -24,20 +24,43 @@ package struct RelatedFile: Hashable, Sendable {
         self.name = name
     }
 
-    /// Opens it.
-    ///
-    /// - Parameter descriptors: Those of the module's file and of its debug file, open.
-    package func open(_ file: Int32, _ debugFile: Int32?) -> OpenFile? {
-        switch base {
-        case .root: return name.hasPrefix("/") ? OpenFile(path: name) : nil
-        case .file, .debugFile:
-            let own = base == .file ? file : debugFile
-            return own.flatMap(Self.path).flatMap { OpenFile(path: $0 + name) }
-        case .folderOfFile, .folderOfDebugFile:
-            if name.hasPrefix("/") { return OpenFile(path: name) }
-            let own = base == .folderOfFile ? file : debugFile
-            return own.flatMap(Self.path).flatMap { OpenFile(path: directory(of: $0) + name) }
+    /// The module's own files, as far as they matter for where to look.
+    package struct Owner {
+        /// Open, of the module's file and of its debug file.
+        let file: Int32
+        let debugFile: Int32?
+        /// Where they lie, if that is in another root than ours.
+        var place: FilePlace?
+        var debugPlace: FilePlace?
+
+        package init(
+            file: Int32, debugFile: Int32?, place: FilePlace? = nil, debugPlace: FilePlace? = nil
+        ) {
+            self.file = file
+            self.debugFile = debugFile
+            self.place = place
+            self.debugPlace = debugPlace
         }
+    }
+
+    /// Opens it, in the root that the module's process has: what lies under the same name in ours is another file.
+    package func open(_ owner: Owner) -> OpenFile? {
+        let isOfDebugFile = base == .debugFile || base == .folderOfDebugFile
+        if base == .root || base == .folderOfFile || base == .folderOfDebugFile, name.hasPrefix("/") {
+            return Self.open(owner.place, name)
+        }
+        guard base != .root else { return nil }
+        let isBeside = base == .file || base == .debugFile
+        func path(_ own: String) -> String { (isBeside ? own : directory(of: own)) + name }
+        if let place = isOfDebugFile ? owner.debugPlace : owner.place {
+            return Self.open(place, path(place.path))
+        }
+        let own = isOfDebugFile ? owner.debugFile : owner.file
+        return own.flatMap(Self.path).flatMap { OpenFile(path: path($0)) }
+    }
+
+    private static func open(_ place: FilePlace?, _ path: String) -> OpenFile? {
+        place.map { OpenFile(root: $0.root.descriptor, path: path) } ?? OpenFile(path: path)
     }
 
     /// The path by which the kernel knows an open file now; nil if it has none any more.
