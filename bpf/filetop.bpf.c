@@ -10,6 +10,7 @@
 #include "lib/filter.bpf.h"
 #include "lib/path.bpf.h"
 #include "lib/requests.bpf.h"
+#include "lib/task.bpf.h"
 #include "include/filetop.h"
 #include "include/syscount.h"
 
@@ -160,7 +161,7 @@ static __always_inline void count(struct task_struct *task, __u32 process, struc
 				  bool write, __u64 bytes, __u32 slot)
 {
 	struct inode *inode = file ? BPF_CORE_READ(file, f_inode) : NULL;
-	struct file_key key = {.process = process};
+	struct file_key key = {.process = process, .started_ns = process_start(task)};
 	struct file_total *total;
 	__u32 mode = 0;
 

@@ -6,6 +6,7 @@
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
 #include "lib/histogram.bpf.h"
+#include "lib/task.bpf.h"
 #include "include/syscount.h"
 
 #define TOTALS 65536
@@ -268,6 +269,7 @@ static __always_inline void on_return(__u32 call, bool sigreturn, long result, _
 
 	if (syscount_config.by_process) {
 		key.process = ids >> 32;
+		key.started_ns = process_start((struct task_struct *)bpf_get_current_task());
 	} else {
 		key.call = call;
 		key.cpu = bpf_get_smp_processor_id();
@@ -359,7 +361,7 @@ SEC("raw_tp/task_rename")
 int task_renamed(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
-	struct call_key key = {.process = process_number(task)};
+	struct call_key key = {.process = process_number(task), .started_ns = process_start(task)};
 	struct call_total *total;
 
 	if (BPF_CORE_READ(task, group_leader) != task)

@@ -9,7 +9,8 @@ struct CallCounts {
     /// What the counts are of.
     enum Subject: Hashable {
         case call(UInt32)
-        case process(UInt32)
+        /// - Parameter started: in nanoseconds of the monotonic clock.
+        case process(UInt32, started: UInt64)
     }
 
     var subject: Subject
@@ -97,19 +98,24 @@ final class CallReport {
         let map: HashMap<call_key, call_total> = object.map("totals")
         var sums: [CallCounts.Subject: CallCounts] = [:]
         map.forEach { key, total in
-            let subject: CallCounts.Subject = display.byProcess ? .process(key.process) : .call(key.call)
+            let subject: CallCounts.Subject =
+                display.byProcess ? .process(key.process, started: key.started_ns) : .call(key.call)
             sums[subject, default: CallCounts(subject: subject)].add(total.pointee)
         }
         let new = sums.values.map { $0.since(earlier[$0.subject]) }
         earlier = sums
+        var starts = ProcessStarts()
+        for counts in new {
+            if case .process(let process, let started) = counts.subject { starts.note(process, started) }
+        }
         // The map must have room for processes to come.
         for counts in new where counts.count == 0 {
-            guard case .process(let process) = counts.subject, kill(Int32(process), 0) != 0, errno == ESRCH
-            else {
-                continue
-            }
+            guard case .process(let process, let started) = counts.subject,
+                starts.isOver(process, started)
+            else { continue }
             var key = call_key()
             key.process = process
+            key.started_ns = started
             map.remove(key)
             earlier[counts.subject] = nil
         }
@@ -169,7 +175,7 @@ struct CallColumns {
 
     var fields: [Column<CallCounts>] {
         let times = display.latency ? [timed, total, average, maximum] : []
-        return [time] + (display.byProcess ? [process, comm] : [call]) + [count, errors] + times
+        return [time] + (display.byProcess ? [process, start, comm] : [call]) + [count, errors] + times
     }
 
     private var time: Column<CallCounts> {
@@ -189,8 +195,15 @@ struct CallColumns {
 
     private var process: Column<CallCounts> {
         Column("PID", width: taskIDWidth, key: "pid") { cell, row in
-            guard case .process(let process) = row.subject else { return cell.missing() }
+            guard case .process(let process, _) = row.subject else { return cell.missing() }
             cell.unsigned(UInt64(process))
+        }
+    }
+
+    private var start: Column<CallCounts> {
+        Column("START", key: "start_ns") { [clock] cell, row in
+            guard case .process(_, let started) = row.subject else { return cell.missing() }
+            cell.integer(clock.start(started))
         }
     }
 

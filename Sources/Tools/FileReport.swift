@@ -67,6 +67,8 @@ final class FileReport {
             let identity = FileIdentity(key)
             all[identity] = FileUse(identity, total.pointee)
         }
+        var starts = ProcessStarts()
+        for identity in all.keys { starts.note(identity.process, identity.started) }
         var new: [FileUse] = []
         for (identity, use) in all {
             let total = use.since(earlier[identity])
@@ -75,7 +77,7 @@ final class FileReport {
                 guard !rest.isIdle else { continue }
                 rest.path = paths[identity] ?? []
                 new.append(rest)
-            } else if kill(Int32(bitPattern: identity.process), 0) != 0, errno == ESRCH {
+            } else if starts.isOver(identity.process, identity.started) {
                 // The map must have room for files to come.
                 map.remove(identity.key)
                 all[identity] = nil
@@ -98,12 +100,14 @@ final class FileReport {
     private func joined(_ uses: [FileUse]) -> [FileUse] {
         struct Place: Hashable {
             let process: UInt32
+            let started: UInt64
             let device: UInt32
             let inode: UInt64
             let path: [UInt8]
 
             init(_ use: FileUse) {
                 process = use.identity.process
+                started = use.identity.started
                 device = use.identity.device
                 inode = use.identity.inode
                 path = use.path
@@ -156,7 +160,7 @@ struct FileColumns {
     }
 
     var fields: [Column<FileUse>] {
-        [time, process, comm, reads, writes, readBytes, writtenBytes, kind, device, inode, path]
+        [time, process, start, comm, reads, writes, readBytes, writtenBytes, kind, device, inode, path]
     }
 
     private var time: Column<FileUse> {
@@ -165,6 +169,12 @@ struct FileColumns {
 
     private var process: Column<FileUse> {
         Column("PID", width: taskIDWidth, key: "pid") { $0.unsigned(UInt64($1.identity.process)) }
+    }
+
+    private var start: Column<FileUse> {
+        Column("START", key: "start_ns") { [clock] cell, use in
+            cell.integer(clock.start(use.identity.started))
+        }
     }
 
     private var comm: Column<FileUse> { Column("COMM", width: 16, key: "comm") { $0.text($1.comm) } }

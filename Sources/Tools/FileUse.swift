@@ -7,6 +7,8 @@ struct FileIdentity: Hashable {
     let inode: UInt64
     let kind: UInt64
     let process: UInt32
+    /// When the process was started, in nanoseconds of the monotonic clock.
+    let started: UInt64
     let device: UInt32
     let generation: UInt32
 
@@ -14,6 +16,7 @@ struct FileIdentity: Hashable {
         inode = key.inode
         kind = key.kind
         process = key.process
+        started = key.started_ns
         device = key.device
         generation = key.generation
     }
@@ -23,6 +26,7 @@ struct FileIdentity: Hashable {
         key.inode = inode
         key.kind = kind
         key.process = process
+        key.started_ns = started
         key.device = device
         key.generation = generation
         return key

@@ -152,8 +152,8 @@ let filetopDiscussion = """
     OUTPUT: As BCC's filetop, with the process's ID and the full path as seen from the process's root. T is R for a \
     regular file, S a socket, P a pipe, C and B a device, D a directory, O an anonymous one (eventfd, timerfd and the \
     like). Each table covers the time since the previous one. With --json each row is an object with time_ns \
-    (Unix time of the report), pid, comm, reads, writes, read_bytes, written_bytes, type, device (major:minor), inode, \
-    and path.
+    (Unix time of the report), pid, start_ns (Unix time of its start: numbers are used again), comm, reads, writes, \
+    read_bytes, written_bytes, type, device (major:minor), inode, and path.
 
     EXAMPLES: Who writes to the disk, in the next ten seconds, in one table?
 

@@ -5,5 +5,13 @@ internal import Reporting
 final class RowClock {
     var wall: WallClock
 
+    /// Of what tells processes apart: the same in all rows, whoever sets the clock meanwhile.
+    private let starts = WallClock()
+
     init(isUTC: Bool = false) { wall = WallClock(isUTC: isUTC) }
+
+    /// Unix time in nanoseconds of the start of a process.
+    ///
+    /// - Parameter monotonic: as the kernel has it.
+    func start(_ monotonic: UInt64) -> Int64 { starts.unixNanoseconds(monotonic) }
 }

@@ -167,9 +167,9 @@ let syscountDiscussion = """
 
     OUTPUT: The largest come first: by count, with -L by time. 32-bit calls and those of x32 are told apart and have \
     (32-bit) and (x32) behind their names. TIME is the sum of all calls. With --json each row is an object with \
-    time_ns (Unix time of the report), then syscall, abi (native, 32-bit, x32) and number, or pid and comm, then \
-    count and errors; with -L timed (calls whose beginning was seen, too), total_ns, average_ns and max_ns. Histograms \
-    are as those of runqlat.
+    time_ns (Unix time of the report), then syscall, abi (native, 32-bit, x32) and number, or pid, start_ns (Unix \
+    time of its start: numbers are used again) and comm, then count and errors; with -L timed (calls whose beginning \
+    was seen, too), total_ns, average_ns and max_ns. Histograms are as those of runqlat.
 
     EXAMPLES: What does this process ask of the kernel, each second?
 

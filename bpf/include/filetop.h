@@ -37,6 +37,7 @@ struct filetop_config {
 /* A file as one process uses it. */
 struct file_key {
 	__u64 inode; /* its number; 0 for a descriptor that was closed before the call returned */
+	__u64 started_ns; /* the process, CLOCK_MONOTONIC: numbers are used again */
 	__u64 kind; /* tells anonymous files apart, which share an inode: where their functions are */
 	__u32 process;
 	__u32 device; /* as the kernel numbers them: the minor number in the lower 20 bits */

@@ -36,6 +36,7 @@ struct call_key {
 	__u32 process; /* 0 if by call */
 	__u32 cpu; /* by call: each CPU counts for itself */
 	__u32 reserved;
+	__u64 started_ns; /* the process, CLOCK_MONOTONIC: numbers are used again */
 };
 
 struct call_total {

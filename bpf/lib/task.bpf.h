@@ -13,6 +13,12 @@
 #define TASK_FIELD(direct, task, field) \
 	((direct) ? (task)->field : BPF_CORE_READ((struct task_struct *)(task), field))
 
+/* When the task's process was started, CLOCK_MONOTONIC: tells it from others that have its number later. */
+static __always_inline __u64 process_start(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, group_leader, start_time);
+}
+
 /* What the task executes: see PROGRAM_EXECUTION_BITS. */
 static __always_inline __u64 program_of(struct task_struct *task, bool direct)
 {
