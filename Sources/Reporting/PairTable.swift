@@ -3,16 +3,18 @@
 /// Gives each pair of numbers a number of its own: 0, 1, 2 … in the order in which they come.
 ///
 /// With pairs of (parent, what follows it) this is a tree whose nodes come after their parents.
-struct PairTable: Sendable {
-    private(set) var firsts: [Int32] = []
-    private(set) var seconds: [Int32] = []
+package struct PairTable: Sendable {
+    package private(set) var firsts: [Int32] = []
+    package private(set) var seconds: [Int32] = []
     /// Open addressing; -1 where nothing is. The size is a power of two and at least twice the number of pairs.
     private var slots = [Int32](repeating: -1, count: 64)
 
-    var count: Int { firsts.count }
+    package init() {}
+
+    package var count: Int { firsts.count }
 
     /// The pair's number; `count` grows if it is a new one.
-    mutating func number(_ first: Int32, _ second: Int32) -> Int32 {
+    package mutating func number(_ first: Int32, _ second: Int32) -> Int32 {
         if firsts.count * 2 >= slots.count { grow() }
         let slot = slot(first, second)
         if slots[slot] >= 0 { return slots[slot] }

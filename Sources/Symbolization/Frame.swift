@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One line of a stack: an address and what is known of it.
-package struct Frame: Equatable, Sendable {
+package struct Frame: Hashable, Sendable {
     /// Whose code it is.
     package enum Kind: Sendable {
         /// A process's own, from a file or unknown memory.

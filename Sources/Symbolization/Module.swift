@@ -60,7 +60,7 @@ package final class Module {
     }
 
     /// Whether a debug file may be had from elsewhere.
-    var lacksDebugFile: Bool { isStripped && debugFile == nil && buildID != nil && stamp != nil }
+    package var lacksDebugFile: Bool { isStripped && debugFile == nil && buildID != nil && stamp != nil }
 
     /// Forgets what was found out without a debug file, by another number.
     func beginAgain(number: Int) {

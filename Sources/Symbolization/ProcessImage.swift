@@ -48,9 +48,9 @@ final class ProcessImage {
         }
 
         /// Whether its file is as it was.
-        fileprivate var isUnchanged: Bool {
-            if case .module(let module) = content { module.isUnchanged } else { true }
-        }
+        fileprivate var isUnchanged: Bool { module?.isUnchanged ?? true }
+
+        fileprivate var module: Module? { if case .module(let module) = content { module } else { nil } }
     }
 
     /// When the process began it, in nanoseconds of the monotonic clock; 0 if that was before we looked.
@@ -80,6 +80,8 @@ final class ProcessImage {
     private(set) var cachedFrames = 0
     /// When the mappings were last read, in nanoseconds of the monotonic clock.
     var observedAt: UInt64 = 0
+    /// How long that took, in nanoseconds.
+    var observationTook: UInt64 = 0
 
     init(since: UInt64) { self.since = since }
 
@@ -165,10 +167,7 @@ final class ProcessImage {
 
     /// Whether a file's code is at an address, or was.
     func hadModule(at address: UInt64) -> Bool {
-        for region in [region(at: address), former.lastRegion(at: address)] {
-            if case .module? = region?.content { return true }
-        }
-        return false
+        [region(at: address), former.lastRegion(at: address)].contains { $0?.module != nil }
     }
 
     /// Whether there is just this mapping, of a file that is as it was.
@@ -235,8 +234,12 @@ final class ProcessImage {
     ///   - make: makes the region of a mapping that is not known.
     /// - Returns: whether an address may stand for something else than before.
     func update(_ mappings: [Mapping], at time: UInt64, make: (Mapping) -> Region) -> Bool {
-        guard mappings != current || hasChangedFiles else { return false }
-        let new = mappings.filter { !has($0) }.map(make)
+        let changed = changedFiles
+        guard mappings != current || !changed.isEmpty else { return false }
+        let new = mappings.filter { mapping in
+            guard let known = region(at: mapping.start), known.mapping == mapping else { return true }
+            return known.module.map { changed.contains(ObjectIdentifier($0)) } ?? false
+        }.map(make)
         forgetFrames()
         // A process that maps and unmaps code all the time must not make us remember all of it.
         if regions.count + new.count >= 2 * mappings.count + 1024 {
@@ -253,7 +256,12 @@ final class ProcessImage {
     /// What is mapped, and what was once and is remembered, in ascending order.
     var allRegions: [Region] { regions }
 
-    private var hasChangedFiles: Bool { regions.contains { !$0.isUnchanged } }
+    /// Modules whose files are not as they were; each is asked for once, however often it is mapped.
+    private var changedFiles: Set<ObjectIdentifier> {
+        var modules: [ObjectIdentifier: Module] = [:]
+        for module in regions.lazy.compactMap(\.module) { modules[ObjectIdentifier(module)] = module }
+        return Set(modules.lazy.filter { !$0.value.isUnchanged }.map(\.key))
+    }
 }
 
 /// Frames that were found.

@@ -60,6 +60,12 @@ struct ProcessTable {
         }
     }
 
+    /// Keeps what is over no longer than what nobody has asked for.
+    mutating func release() {
+        while let (process, oldest) = wanted.removeFirst() { drop(oldest, of: process) }
+        for image in past.all { image.isWanted = false }
+    }
+
     /// Forgets a process with all that it has run.
     mutating func remove(_ process: Int32) -> [ProcessImage] { images.removeValue(forKey: process) ?? [] }
 
@@ -79,6 +85,7 @@ struct ProcessTable {
         private var first = 0
 
         var count: Int { entries.count - first }
+        var all: some Sequence<ProcessImage> { entries[first...].lazy.map(\.image) }
 
         mutating func append(_ process: Int32, _ image: ProcessImage) { entries.append((process, image)) }
 

@@ -86,6 +86,7 @@ package final class Symbolizer {
         if hasChanged { renewMeaning(of: image) }
         cachedFrames += image.cachedFrames
         if handle >= 0, image.hasOther, image.openPerfMap(root: handle) { counts.filesOpened += 1 }
+        image.observationTook = monotonicNanoseconds() - image.observedAt
         codeChanged?(process)
     }
 
@@ -264,7 +265,7 @@ extension Symbolizer {
         var region = image.region(at: query.lookup, time: former)
         // The caller need not know every library that is loaded; but an address may also be nonsense each time.
         if region == nil, former == nil, !image.isOver,
-            monotonicNanoseconds() - image.observedAt > 100_000_000
+            monotonicNanoseconds() - image.observedAt > max(100_000_000, 50 &* image.observationTook)
         {
             observe(process: process)
             image = table.current(process) ?? image
@@ -291,7 +292,11 @@ extension Symbolizer {
 
     /// Where an address of the process is, as the file counts.
     private static func place(of query: Query, in module: Module, _ region: ProcessImage.Region) -> UInt64 {
-        let offset = query.lookup - region.mapping.start &+ region.mapping.offset
+        place(of: query.lookup, in: module, region)
+    }
+
+    static func place(of lookup: UInt64, in module: Module, _ region: ProcessImage.Region) -> UInt64 {
+        let offset = lookup - region.mapping.start &+ region.mapping.offset
         return module.segments.address(ofOffset: offset) ?? offset
     }
 
@@ -323,6 +328,25 @@ extension Symbolizer {
         return zip(questions, found).map { question, found in
             Self.frames(
                 question.query, found, module: question.module, place: question.place, name: question.name)
+        }
+    }
+
+    /// The frames of places in files, each as `frames` has them; their addresses are without the places' biases.
+    package func frames(at places: [ModulePlace]) -> [[Frame]] {
+        counts.lookups += places.count
+        clock += UInt64(places.count)
+        for place in places {
+            place.module.lastUse = clock
+            if let debugFileServer { place.module.fetchDebugFile(from: debugFileServer) }
+        }
+        let found = reader.names(at: places.map { CodePlace(module: $0.module, address: $0.address) })
+        return zip(places, found).map { place, found in
+            let query = Query(
+                address: place.address &+ (place.isReturnAddress ? 1 : 0), lookup: place.address)
+            let frames = Self.frames(
+                query, found, module: place.module, place: place.address, name: place.name)
+            if frames[0].function == nil { counts.misses += 1 }
+            return frames
         }
     }
 

@@ -157,7 +157,7 @@ extension Symbolizer {
     }
 
     /// Closes files that nobody has mapped any more, now and then.
-    private func closeUnused() {
+    func closeUnused() {
         guard table.dropped >= droppedBefore + 1024 else { return }
         droppedBefore = table.dropped
         registry.removeUnused()

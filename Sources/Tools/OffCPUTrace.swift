@@ -139,14 +139,13 @@ final class OffCPUTrace {
         var labels = more
         labels[Self.wait] = WaitKind(state: key.state, kernel: names).rawValue
         if key.before != 0 { labels[Self.since] = "before the start" }
-        let reported = StackReport.Key(
+        return StackReport.Key(
             process: Int32(bitPattern: key.process), thread: Int32(bitPattern: key.thread),
             comm: withUnsafeBytes(of: key.comm, WaitEvent.name), kernel: kernel,
             user: StackNames.withoutEnd(user.addresses[...]), userEnd: user.end,
             moment: report.names.moment(of: Int32(bitPattern: key.process), at: since),
-            started: StackReport.start(of: key.program), labels: labels, waker: waker(key, report, at: until))
-        if !found.isEmpty { report.notes[reported] = found }
-        return reported
+            started: StackReport.start(of: key.program), labels: labels, notes: found,
+            waker: waker(key, report, at: until))
     }
 
     /// Who ended the wait. An interrupt hits a task that has nothing to do with it, which is left out.

@@ -126,7 +126,7 @@ package struct Offcputime: TracingCommand {
         style.offsets = offsets
         style.divisor = 1000
         style.palette = .offCPU
-        let report = StackReport(stacks, style)
+        let report = StackReport(stacks, style, json: common.json)
         try report.serve([blocks.unwinder], session)
         try session.run(
             blocks.object, of: "blocks", lostTotals: StackStore.lostTotals(of: "blocks"),
@@ -163,7 +163,8 @@ let offcputimeDiscussion = """
     sleep, lock, disk, pipe, network, poll, child, page fault, preempted and others. The largest comes last. \
     With --wakers, as in BCC's offwaketime, the waker stands above each stack, its root first; folded it follows \
     the blocked stack and "--", its root last, so that it is on top in a flame graph. pprof gets it as a tag. Waking by a timer or a \
-    device is by (interrupt). \
+    device is by (interrupt). With --json each stack is an object; start_ns is Unix time of the start of its \
+    process. \
     --histogram prints one histogram for each thread and kind of wait instead.
 
     EXAMPLES: A flame graph of the waiting of one thread:

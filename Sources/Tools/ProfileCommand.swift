@@ -141,7 +141,7 @@ package struct ProfileCommand: TracingCommand {
         let blocks =
             offCPU
             ? try OffCPUTrace(session, .init(sides: stacks.sides), stacks, stackStorage: stackStorage) : nil
-        let report = StackReport(stacks, style)
+        let report = StackReport(stacks, style, json: common.json)
         try report.serve([unwinder, blocks?.unwinder], session)
         let sampler = try CPUSampler(
             loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu,
@@ -149,6 +149,8 @@ package struct ProfileCommand: TracingCommand {
         let nanoseconds = sampleNanoseconds(sampler)
         let values = offCPU ? [nanoseconds, nanoseconds, 0] : [1, nanoseconds]
         report.period = nanoseconds
+        // Where threads wait is named at the end.
+        report.holdsAll = !offCPU
         var counted = SampleCounts()
         var sources = [
             Session.Source(object: loaded, what: "samples") { record in
@@ -157,9 +159,11 @@ package struct ProfileCommand: TracingCommand {
                 let rest = sample.head.deferred == 0 ? nil : report.names.takeRest(sample.head.deferred)
                 var key =
                     rest.map(sample.key.continued) ?? report.names.trusted(sample.key, sample.head.time_ns)
-                key.moment = report.names.observe(
-                    sample.process, at: sample.head.time_ns, running: key.user.first,
-                    isCut: key.userEnd.isForWantOfMappings)
+                if stacks.wantsUser {
+                    key.moment = report.names.observe(
+                        sample.process, at: sample.head.time_ns, running: key.user.first,
+                        isCut: key.userEnd.isForWantOfMappings)
+                }
                 report.add(key, values)
             }
         ]

@@ -6,7 +6,8 @@ let profileDiscussion = """
 
     OUTPUT: As BCC's profile: the frames, the kernel's first, the innermost first; then the process and how often \
     it was seen so. The largest comes last. With --json each stack is an object with all that is known of its \
-    frames. With --off-cpu the values are microseconds of each thread's time: state=on-cpu for what was sampled, and \
+    frames, and start_ns, Unix time of the start of its process: numbers are used again. With --off-cpu the values \
+    are microseconds of each thread's time: state=on-cpu for what was sampled, and \
     state=off-cpu, with wait= as in offcputime, for what it spent asleep, blocked or waiting for a CPU. In folded \
     stacks and pictures the latter end in a frame such as [off-CPU: lock]; in pictures they are blue. pprof gets \
     the values wall, on_cpu and off_cpu, and state and wait as tags.

@@ -31,6 +31,8 @@ extension StackReport {
         var started: UInt64 = 0
         /// What else tells two entries apart: label and value.
         var labels: [String: String] = [:]
+        /// Text above a stack that has no addresses: what is known instead.
+        var notes: [String] = []
         var waker: Waker?
 
         /// With more frames behind those of the user.
@@ -58,6 +60,9 @@ extension StackReport {
     /// When a process was started, from what a program of the kernel says (PROGRAM_EXECUTION_BITS).
     static func start(of program: UInt64) -> UInt64 { program >> UInt64(PROGRAM_EXECUTION_BITS) }
 
+    /// The same in nanoseconds of the monotonic clock.
+    static func time(ofStart start: UInt64) -> UInt64 { start << UInt64(PROGRAM_EXECUTION_BITS) }
+
     /// Where a thread was, in profiles of all of its time.
     enum State: String {
         case onCPU = "on-cpu"
@@ -67,8 +72,8 @@ extension StackReport {
 
         var labels: [String: String] { [Self.label: rawValue] }
 
-        init?(_ key: Key) {
-            guard let text = key.labels[Self.label] else { return nil }
+        init?(_ labels: [String: String]) {
+            guard let text = labels[Self.label] else { return nil }
             self.init(rawValue: text)
         }
     }

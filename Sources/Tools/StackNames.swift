@@ -11,7 +11,8 @@ final class StackNames {
     private let options: PictureOptions
     let symbolizer: Symbolizer
     let reader: ReaderProcess
-    private var lastLook: [Int32: UInt64] = [:]
+    /// When processes were last looked at, and how long that took, in nanoseconds.
+    private var lastLook: [Int32: (time: UInt64, took: UInt64)] = [:]
     private var feed: UnwinderFeed?
     /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
     private var watch: TaskWatch?
@@ -69,9 +70,8 @@ final class StackNames {
         watch?.catchUp(with: time)
         if symbolizer.code(of: process, holding: address, at: time) == nil {
             // What an address leads to that is nonsense need not be looked at each time.
-            if watch == nil || time - min(time, lastLook[process] ?? 0) > Self.lookAtNew {
-                lastLook[process] = time
-                symbolizer.observe(process: process)
+            if watch == nil || mayLook(process, at: time, after: Self.lookAtNew) {
+                observe(process, at: time)
             }
         }
         feed?.flush()
@@ -131,7 +131,7 @@ final class StackNames {
             symbolizer.knows(address, in: process, at: nanoseconds)
         {
             // All that a look would show is known: the next one is for code that it makes at run time.
-            lastLook[process] = nanoseconds
+            lastLook[process] = (nanoseconds, 0)
             return moment
         }
         look(process, at: nanoseconds, running: address, isCut: isCut)
@@ -144,14 +144,47 @@ final class StackNames {
     }
 
     private func look(_ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool) {
-        if let last = lastLook[process] {
-            let age = nanoseconds - min(nanoseconds, last)
+        if lastLook[process] != nil {
             let isKnown =
                 !isCut && (address.map { symbolizer.knows($0, in: process, at: nanoseconds) } ?? true)
-            guard age > (isKnown ? Self.lookAgain : Self.lookAtNew) else { return }
+            guard mayLook(process, at: nanoseconds, after: isKnown ? Self.lookAgain : Self.lookAtNew) else {
+                return
+            }
         }
-        lastLook[process] = nanoseconds
+        observe(process, at: nanoseconds)
+    }
+
+    /// Whether it is time to look at a process again: one that has mapped much takes long, and may itself have to wait
+    /// to map more meanwhile.
+    private func mayLook(_ process: Int32, at time: UInt64, after interval: UInt64) -> Bool {
+        guard let last = lastLook[process] else { return true }
+        return time - min(time, last.time) > max(interval, last.took * Self.shareOfLooks)
+    }
+
+    private func observe(_ process: Int32, at time: UInt64) {
+        let began = monotonicNanoseconds()
         symbolizer.observe(process: process)
+        lastLook[process] = (time, monotonicNanoseconds() - began)
+    }
+
+    /// Whether a stack may have better names later: a process tells of the code that it makes when it gets to it.
+    func mayBecomeKnown(_ key: StackReport.Key) -> Bool {
+        guard !key.user.isEmpty, !symbolizer.isOver(key.process, at: key.moment) else { return false }
+        return key.user.enumerated().contains { index, address in
+            let wanted = UserAddress(
+                address, process: key.process, isReturnAddress: index > 0, at: key.moment)
+            return symbolizer.place(of: wanted) == nil
+        }
+    }
+
+    /// Whether files may be read from elsewhere, once tracing is over, for better names.
+    var namesLate: Bool { debugFiles != nil }
+
+    /// Forgets processes that have ended, once all of their stacks have names.
+    func releaseEnded() {
+        symbolizer.releaseEnded()
+        lastLook = lastLook.filter { symbolizer.isLiving($0.key) }
+        feed?.forgetEnded()
     }
 
     /// Looks at a process, whatever is known of it.
@@ -164,6 +197,8 @@ final class StackNames {
     /// Nanoseconds between two looks at a process, and at one that runs where nothing was before.
     private static let lookAgain: UInt64 = 1_000_000_000
     private static let lookAtNew: UInt64 = 2_000_000
+    /// The shortest time from one look to the next, as a multiple of what one takes.
+    private static let shareOfLooks: UInt64 = 50
 
     /// Takes in what has happened until now.
     func catchUp() { watch?.catchUp() }

@@ -7,20 +7,34 @@ final class StackReport {
     let options: StackOptions
     let style: Style
     let names: StackNames
+    let namer: StackNamer
+    /// What has not been named yet.
     private var entries: [Key: [UInt64]] = [:]
-    private var lines: [Key: [Frame]] = [:]
-    private var wakerLines: [Waker: [Frame]] = [:]
-    /// Text above a stack that has no addresses: what is known instead.
-    var notes: [Key: [String]] = [:]
+    /// How many of those there may be before they are named.
+    private var room = fewest
+    private var late: [[Frame]] = []
+    /// Whether nothing else than what was added is to be named: processes that have ended are then forgotten.
+    var holdsAll = false
     var period: UInt64 = 0
     /// Unix time in nanoseconds of a report that is one of several.
     var time: Int64?
+    /// The same for all rows, whoever sets the clock meanwhile.
+    let starts = WallClock()
     private let began = WallClock().nowUnixNanoseconds
+    private static let fewest = 2048
+    /// So many stacks of processes that live may wait for their code, made at run time, to be named.
+    private static let most = 1 << 15
 
-    init(_ options: StackOptions, _ style: Style) {
+    init(_ options: StackOptions, _ style: Style, json: Bool) {
         self.options = options
         self.style = style
         names = StackNames(options.pictures)
+        let pictures = options.pictures
+        let addresses = (json || style.addresses) && !options.folded
+        let detail = StackNamer.Detail(
+            places: addresses || style.offsets || pictures.pprof != nil, addresses: addresses,
+            rows: !options.folded || pictures.pprof != nil || pictures.flameGraph != nil)
+        namer = StackNamer(names, detail, width: style.valueTypes.count)
     }
 
     /// To be called before programs are attached: stacks are right from the first one on.
@@ -32,11 +46,16 @@ final class StackReport {
     /// With `-v`: how user stacks ended, and what the unwinder holds.
     func explainEnds(to session: Session) {
         var ends: [String: UInt64] = [:]
-        for (key, values) in entries where key.userEnd.isKnown {
-            ends[key.userEnd.name, default: 0] += values[style.value]
-            if key.userEnd.byFramePointer {
-                ends["partly by frame pointers", default: 0] += values[style.value]
-            }
+        func note(_ end: StackEnd, _ value: UInt64) {
+            guard end.isKnown else { return }
+            ends[end.name, default: 0] += value
+            if end.byFramePointer { ends["partly by frame pointers", default: 0] += value }
+        }
+        for (key, values) in entries { note(key.userEnd, values[style.value]) }
+        for row in 0..<namer.sums.rows.count {
+            note(
+                namer.sums.end(of: namer.sums.rows.firsts[row]),
+                namer.sums.values(ofRow: row)[style.value])
         }
         let total = max(1, ends.filter { $0.key != "partly by frame pointers" }.values.reduce(0, +))
         for (name, value) in ends.sorted(by: { $0.value > $1.value }) {
@@ -48,6 +67,7 @@ final class StackReport {
 
     func add(_ key: Key, _ values: [UInt64]) {
         guard var sum = entries[key] else {
+            if entries.count >= room { nameSettled() }
             entries[key] = values
             return
         }
@@ -55,70 +75,20 @@ final class StackReport {
         entries[key] = sum
     }
 
-    var isEmpty: Bool { entries.isEmpty }
-
-    func frames(_ key: Key) -> [Frame] {
-        if let known = lines[key] { return known }
-        let frames = frames(
-            kernel: key.kernel, user: key.user, end: key.userEnd, process: key.process, moment: key.moment)
-        lines[key] = frames
-        return frames
-    }
-
-    func frames(_ waker: Waker) -> [Frame] {
-        if let known = wakerLines[waker] { return known }
-        let frames = frames(
-            kernel: waker.kernel, user: waker.user, end: waker.userEnd, process: waker.process,
-            moment: waker.moment)
-        wakerLines[waker] = frames
-        return frames
-    }
-
-    /// Frames of a stack, leaf first, the kernel's before the user's.
-    private func frames(
-        kernel: [UInt64], user: [UInt64], end: StackEnd, process: Int32, moment: UInt64?
-    ) -> [Frame] {
-        var frames = names.frames(kernel: kernel)
-        names.symbolizer.prepare(Self.addresses(user, process: process, moment: moment))
-        for (index, address) in user.enumerated() {
-            var found = names.symbolizer.frames(
-                user: address, process: process, isReturnAddress: index > 0, at: moment)
-            if index > 0, found[0].function == nil {
-                // A signal's handler returns to the beginning of a function, which has called nothing.
-                let exact = names.symbolizer.frames(
-                    user: address, process: process, isReturnAddress: false, at: moment)
-                if exact[0].function != nil, exact[0].functionOffset == 0 { found = exact }
-            }
-            frames += names.shown(found)
+    /// Names stacks of which no more can be known later: a stack with its addresses takes a kilobyte, and where
+    /// processes come and go there are many new ones all the time.
+    private func nameSettled() {
+        let waiting = entries.filter { names.mayBecomeKnown($0.key) }
+        if waiting.count < Self.most {
+            for key in waiting.keys { entries[key] = nil }
+            namer.add(entries)
+            entries = waiting
+        } else {
+            namer.add(entries)
+            entries = [:]
         }
-        if let marker = end.marker { frames.append(Frame(marker: marker)) }
-        return frames
-    }
-
-    /// All but the leaf are return addresses, unless the kernel was entered below: then the leaf is, too.
-    private static func addresses(_ user: [UInt64], process: Int32, moment: UInt64?) -> [UserAddress] {
-        user.enumerated().map { index, address in
-            UserAddress(address, process: process, isReturnAddress: index > 0, at: moment)
-        }
-    }
-
-    /// Names all stacks that have been added, many with one question.
-    private func nameAll() {
-        var waiting: [Key] = []
-        var addresses: [UserAddress] = []
-        func name() {
-            names.symbolizer.prepare(addresses)
-            for key in waiting { _ = frames(key) }
-            waiting = []
-            addresses = []
-        }
-        for key in entries.keys where lines[key] == nil {
-            waiting.append(key)
-            addresses += Self.addresses(key.user, process: key.process, moment: key.moment)
-            // Fewer than the symbolizer remembers.
-            if addresses.count >= 1 << 15 { name() }
-        }
-        name()
+        room = 2 * entries.count + Self.fewest
+        if holdsAll { names.releaseEnded() }
     }
 
     /// Function names of a stack's kernel part, leaf first.
@@ -126,50 +96,16 @@ final class StackReport {
         names.frames(kernel: addresses).map { $0.function ?? "" }
     }
 
-    /// What a reader can tell frames apart by: samples that hit one function in different places are one stack.
-    private struct Look: Hashable {
-        let process: Int32
-        let started: UInt64
-        let thread: Int32
-        let comm: String
-        let labels: [String: String]
-        let waker: String?
-        let frames: [String]
+    private func nameAll() {
+        namer.add(entries)
+        entries = [:]
+        late = namer.lateFrames()
     }
 
-    private func look(_ key: Key) -> Look {
-        let waker = key.waker.map { "\($0.process) \($0.thread) \($0.comm)" }
-        let frames = (frames(key) + (key.waker.map(frames) ?? [])).map { frame in
-            let place =
-                style.addresses || frame.function == nil
-                ? frame.address : style.offsets ? frame.functionOffset : 0
-            return
-                "\(frame.function ?? "") \(frame.module ?? "") \(frame.file ?? ""):\(frame.line ?? 0) \(place)"
-        }
-        return Look(
-            process: key.process, started: key.started, thread: key.thread, comm: key.comm,
-            labels: key.labels,
-            waker: waker, frames: frames)
-    }
-
-    /// Entries that look different, by value, the largest last as in BCC's tools.
-    private var sorted: [(key: Key, values: [UInt64])] {
+    /// The rows that look different, the largest last as in BCC's tools.
+    private func sorted() -> [Entry] {
         nameAll()
-        var merged: [Look: (key: Key, values: [UInt64])] = [:]
-        for (key, values) in entries {
-            let look = look(key)
-            guard var known = merged[look] else {
-                merged[look] = (key, values)
-                continue
-            }
-            for index in values.indices { known.values[index] &+= values[index] }
-            merged[look] = known
-        }
-        return merged.values.sorted {
-            ($0.values[style.value], $0.key.comm, $0.key.thread) < (
-                $1.values[style.value], $1.key.comm, $1.key.thread
-            )
-        }
+        return StackLooks(namer.sums, style, late).merged()
     }
 
     /// Writes everything that was asked for.
@@ -187,6 +123,7 @@ final class StackReport {
     /// Forgets what has been added: for a report of what comes from now on.
     func clear() {
         entries = [:]
+        namer.clear()
         names.catchUp()
     }
 
@@ -202,9 +139,10 @@ final class StackReport {
                 folded.write(profile(wakers: true), to: writer)
             }
         } else {
-            for (key, values) in sorted {
+            for entry in sorted() {
+                let row = row(entry)
                 try output.write { writer in
-                    json ? writeJSON(key, values, to: writer) : writeText(key, values, to: writer)
+                    json ? writeJSON(row, to: writer) : writeText(row, to: writer)
                 }
             }
         }
@@ -221,23 +159,43 @@ final class StackReport {
         if period > 0 { profile.periodType = Profile.ValueType(name: "cpu", unit: "nanoseconds") }
         profile.timeNanoseconds = UInt64(max(0, began))
         profile.durationNanoseconds = UInt64(max(0, WallClock().nowUnixNanoseconds - began))
-        for (key, values) in entries {
-            var labels = [Profile.Label("process", key.comm), Profile.Label("pid", Int64(key.process))]
-            if key.thread != key.process { labels.append(Profile.Label("thread", Int64(key.thread))) }
-            labels += key.labels.sorted { $0.key < $1.key }.map { Profile.Label($0.key, $0.value) }
-            if let waker = key.waker {
+        for number in 0..<namer.sums.rows.count {
+            let row = row(Entry(row: number, values: namer.sums.values(ofRow: number)))
+            var labels = [Profile.Label("process", row.comm), Profile.Label("pid", Int64(row.process))]
+            if row.thread != row.process { labels.append(Profile.Label("thread", Int64(row.thread))) }
+            labels += row.labels.sorted { $0.key < $1.key }.map { Profile.Label($0.key, $0.value) }
+            if let waker = row.waker {
                 labels.append(Profile.Label("waker", waker.comm))
                 labels.append(Profile.Label("waker_tid", Int64(waker.thread)))
             }
-            var stack = delimited(frames(key).reversed())
-            if stack.isEmpty { stack = (notes[key] ?? []).map { Profile.Frame(.marker, $0) }.reversed() }
-            if State(key) == .offCPU { stack = stack.offCPU(key.labels[OffCPUTrace.wait] ?? "") }
-            if wakers, let waker = key.waker {
-                stack = stack.woken(by: waker.comm, on: delimited(frames(waker)))
+            var stack = delimited(row.frames.reversed())
+            if stack.isEmpty { stack = row.notes.map { Profile.Frame(.marker, $0) }.reversed() }
+            if State(row.labels) == .offCPU { stack = stack.offCPU(row.labels[OffCPUTrace.wait] ?? "") }
+            if wakers, let waker = row.waker {
+                stack = stack.woken(by: waker.comm, on: delimited(waker.frames))
             }
-            profile.add(stack, values: values, labels: labels)
+            profile.add(stack, values: row.values, labels: labels)
         }
         return profile
+    }
+
+    /// All that is to be said of an entry.
+    private func row(_ entry: Entry) -> Row {
+        let sums = namer.sums
+        let stack = sums.rows.firsts[entry.row]
+        let number = sums.rows.seconds[entry.row]
+        let task = sums.tasks[number]
+        let kind = sums.kinds[task.kind]
+        var row = Row(
+            process: task.process, thread: task.thread, started: task.started, comm: kind.comm,
+            labels: kind.labels, notes: kind.notes, values: entry.values, end: sums.end(of: stack),
+            frames: sums.frames(of: stack, in: number, late))
+        guard task.waker >= 0 else { return row }
+        let waker = sums.tasks[task.waker]
+        row.waker = Row.Waker(
+            process: waker.process, thread: waker.thread, comm: sums.kinds[waker.kind].comm,
+            frames: sums.frames(of: task.wakerStack, in: task.waker, late))
+        return row
     }
 
     /// With -d a delimiter where the kernel was entered.

@@ -4,31 +4,31 @@ internal import Symbolization
 
 /// Stacks as text and as JSON.
 extension StackReport {
-    func writeText(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
-        if let waker = key.waker {
+    func writeText(_ row: Row, to writer: ByteWriter) {
+        if let waker = row.waker {
             writer.append("    waker:           ")
             writer.appendEscaped("\(waker.comm) \(waker.thread)")
             writer.append("\n")
-            writeLines(frames(waker).reversed(), to: writer)
+            writeLines(waker.frames.reversed(), to: writer)
             writer.append("    --               --\n")
         }
-        writeLines(frames(key), to: writer)
-        for note in notes[key] ?? [] {
+        writeLines(row.frames, to: writer)
+        for note in row.notes {
             writer.append("    ")
             writer.appendEscaped(note)
             writer.append("\n")
         }
         writer.append("    -                ")
-        writer.appendEscaped(key.comm)
+        writer.appendEscaped(row.comm)
         writer.append(" (")
-        writer.appendNumber(Int64(style.showsThread ? key.thread : key.process))
+        writer.appendNumber(Int64(style.showsThread ? row.thread : row.process))
         writer.append(")")
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
+        for label in row.labels.sorted(by: { $0.key < $1.key }) {
             writer.append(" ")
             writer.appendEscaped("\(label.key)=\(label.value)")
         }
         writer.append("\n        ")
-        writer.appendNumber(values[style.value] / style.divisor)
+        writer.appendNumber(row.values[style.value] / style.divisor)
         writer.append("\n\n")
     }
 
@@ -63,31 +63,37 @@ extension StackReport {
         }
     }
 
-    func writeJSON(_ key: Key, _ values: [UInt64], to writer: ByteWriter) {
+    func writeJSON(_ row: Row, to writer: ByteWriter) {
         writer.append("{\"type\":\"stack\"")
         if let time {
             writer.append(",\"time_ns\":")
             writer.appendNumber(time)
         }
         writer.append(",\"pid\":")
-        writer.appendNumber(Int64(key.process))
+        writer.appendNumber(Int64(row.process))
         writer.append(",\"tid\":")
-        writer.appendNumber(Int64(key.thread))
+        writer.appendNumber(Int64(row.thread))
+        writer.append(",\"start_ns\":")
+        if row.started > 0 {
+            writer.appendNumber(starts.unixNanoseconds(Self.time(ofStart: row.started)))
+        } else {
+            writer.append("null")
+        }
         writer.append(",\"comm\":")
-        writer.appendJSONString(key.comm)
-        for (type, value) in zip(style.valueTypes, values) {
+        writer.appendJSONString(row.comm)
+        for (type, value) in zip(style.valueTypes, row.values) {
             writer.append(",")
             writer.appendJSONString(type.unit == "nanoseconds" ? type.name + "_ns" : type.name)
             writer.append(":")
             writer.appendNumber(value)
         }
-        for label in key.labels.sorted(by: { $0.key < $1.key }) {
+        for label in row.labels.sorted(by: { $0.key < $1.key }) {
             writer.append(",")
             writer.appendJSONString(label.key)
             writer.append(":")
             writer.appendJSONString(label.value)
         }
-        if let waker = key.waker {
+        if let waker = row.waker {
             writer.append(",\"waker\":{\"pid\":")
             writer.appendNumber(Int64(waker.process))
             writer.append(",\"tid\":")
@@ -95,25 +101,25 @@ extension StackReport {
             writer.append(",\"comm\":")
             writer.appendJSONString(waker.comm)
             writer.append(",")
-            writeJSON(frames(waker), to: writer)
+            writeJSON(waker.frames, to: writer)
             writer.append("}")
         }
-        if let notes = notes[key] {
+        if !row.notes.isEmpty {
             // Not frames: nothing is known of them but their names.
             writer.append(",\"proc_stack\":[")
-            for (index, note) in notes.enumerated() {
+            for (index, note) in row.notes.enumerated() {
                 if index > 0 { writer.append(",") }
                 writer.appendJSONString(note)
             }
             writer.append("]")
         }
         writer.append(",")
-        writeJSON(frames(key), to: writer)
-        if key.userEnd.isKnown {
+        writeJSON(row.frames, to: writer)
+        if row.end.isKnown {
             writer.append(",\"user_stack_end\":")
-            writer.appendJSONString(key.userEnd.name)
+            writer.appendJSONString(row.end.name)
             writer.append(",\"frame_pointers\":")
-            writer.append(key.userEnd.byFramePointer ? "true" : "false")
+            writer.append(row.end.byFramePointer ? "true" : "false")
         }
         writer.append("}\n")
     }

@@ -98,7 +98,7 @@ package struct Stackcount: TracingCommand {
         var style = StackReport.Style(
             valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")
         style.offsets = offsets
-        let report = StackReport(stacks, style)
+        let report = StackReport(stacks, style, json: common.json)
         try report.serve([unwinder], session)
         let probes = try AttachedProbes(
             targets, [Self.programs(byTables: unwinder != nil)], of: object, session)
@@ -201,7 +201,7 @@ let stackcountDiscussion = """
     OUTPUT: As BCC's stackcount: the frames, the kernel's first, the innermost first; then the process and the count. \
     The largest comes last. With -i what is new is printed for each interval; pictures and profiles are of the whole \
     run. With -K stacks of all processes are one, unless -P keeps them apart. With --json each \
-    stack is an object.
+    stack is an object; start_ns is Unix time of the start of its process, or null for all processes.
 
     EXAMPLES: Who allocates memory in this process?
 

@@ -33,6 +33,10 @@ final class UnwinderFeed {
     private let symbolizer: Symbolizer
     private let only: WatchedProcesses?
     private var changed: Set<Int32> = []
+    /// Processes that have mapped so much that to tell of it takes long, and until when what they map has to wait.
+    private var busyUntil: [Int32: UInt64] = [:]
+    /// Of those that wait: up to when programs know all.
+    private var toldUpTo: [Int32: UInt64] = [:]
 
     /// - Parameter only: the processes that matter; nil for all.
     init(
@@ -64,27 +68,60 @@ final class UnwinderFeed {
     func flush(upTo time: UInt64? = nil) {
         defer { known = time ?? known }
         guard !changed.isEmpty else { return }
-        let all = changed.map { (process: $0, code: symbolizer.code(of: $0)) }
+        let began = monotonicNanoseconds()
+        let waiting = changed.filter { hasToWait($0, at: began) }
+        let all = changed.subtracting(waiting).map { (process: $0, code: symbolizer.code(of: $0)) }
         StackUnwinder.addTables(of: all.flatMap { $0.code ?? [] }.compactMap(\.module), to: unwinders)
-        for (process, code) in all {
-            guard let code else {
-                for unwinder in unwinders { unwinder.remove(process) }
-                for table in meanings { table.remove(process) }
-                continue
-            }
-            let meaning = symbolizer.meaning(of: process)
-            for table in meanings { table.update(process, meaning) }
-            for (index, unwinder) in unwinders.enumerated() {
-                let replaced = unwinder.update(process, code, meaning: meaning)
-                // Each has been told the same.
-                if index == 0, !replaced.isEmpty { note(replaced, of: process) }
-            }
-        }
-        changed = []
+        for (process, code) in all { tell(process, code) }
+        changed = waiting
     }
 
+    /// Whether a process has mapped so much that it is too early to tell of more. Walks that come to what is new are
+    /// ended by us meanwhile.
+    private func hasToWait(_ process: Int32, at time: UInt64) -> Bool {
+        guard let until = busyUntil[process] else { return false }
+        guard time < until, symbolizer.isLiving(process) else {
+            busyUntil[process] = nil
+            return false
+        }
+        toldUpTo[process] = toldUpTo[process] ?? known
+        return true
+    }
+
+    /// - Parameter code: nil if the process has ended.
+    private func tell(_ process: Int32, _ code: [CodeRegion]?) {
+        defer { toldUpTo[process] = nil }
+        guard let code else {
+            for unwinder in unwinders { unwinder.remove(process) }
+            for table in meanings { table.remove(process) }
+            return
+        }
+        let began = monotonicNanoseconds()
+        let meaning = symbolizer.meaning(of: process)
+        for table in meanings { table.update(process, meaning) }
+        for (index, unwinder) in unwinders.enumerated() {
+            let replaced = unwinder.update(process, code, meaning: meaning)
+            // Each has been told the same.
+            if index == 0, !replaced.isEmpty { note(replaced, of: process) }
+        }
+        guard !unwinders.isEmpty, code.count > Self.many else { return }
+        let now = monotonicNanoseconds()
+        busyUntil[process] =
+            now + max(Self.perMapping * UInt64(code.count), Self.shareOfTelling * (now - began))
+    }
+
+    private static let many = 2048
+    /// Nanoseconds from one list to the next for each mapping in it: of the longest list there is room for a few.
+    private static let perMapping: UInt64 = 10_000
+    /// The shortest time from one list to the next, as a multiple of what one takes.
+    private static let shareOfTelling: UInt64 = 20
+
+    /// Forgets the changes of processes that have ended.
+    func forgetEnded() { changes = changes.filter { symbolizer.isLiving($0.key) } }
+
     private func note(_ replaced: [Range<UInt64>], of process: Int32) {
-        let time = known...max(known, monotonicNanoseconds())
+        let before = toldUpTo[process] ?? known
+        let time = before...max(before, monotonicNanoseconds())
         var all = changes[process] ?? []
         all += replaced.map { Change(code: $0, time: time) }
         changes[process] = all.suffix(Self.mostChanges)
