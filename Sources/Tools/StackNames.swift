@@ -254,7 +254,10 @@ final class StackNames {
             "bpf_trace_run", "__bpf_trace_", "__traceiter_", "bpf_get_stack", "__bpf_prog_enter",
             "__bpf_prog_exit", "__bpf_prog_run",
         ]
-        let last = names.prefix(12).lastIndex { name in
+        let leaf = names.prefix(12)
+        // What is behind that may be another tracer's program, which an interrupt has hit.
+        if let end = leaf.firstIndex(where: { $0?.hasPrefix("__traceiter_") ?? false }) { return end + 1 }
+        let last = leaf.lastIndex { name in
             name.map { name in isProgram(name) || ours.contains { name.hasPrefix($0) } } ?? false
         }
         return last.map { $0 + 1 } ?? 0

@@ -45,6 +45,13 @@ import Testing
         #expect(StackNames.tracerFrames(["vzalloc", "bpf_prog_alloc", "bpf_prog_load", "__sys_bpf"]) == 0)
         #expect(StackNames.tracerFrames(["kfree", "__bpf_prog_free"]) == 0)
         #expect(StackNames.tracerFrames([]) == 0)
+        let interrupted = [
+            "bpf_prog_0123456789abcdef_waking", "bpf_trace_run1", "__traceiter_sched_waking",
+            "try_to_wake_up",
+            "hrtimer_wakeup", "asm_sysvec_apic_timer_interrupt", "bpf_prog_0123456789abcdef_other",
+            "bpf_trace_run1", "__traceiter_sched_process_exit", "do_exit",
+        ]
+        #expect(StackNames.tracerFrames(interrupted) == 3)
     }
 
     @Test func samplesAreDecodedAndLyingOnesRefused() throws {
