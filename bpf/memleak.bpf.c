@@ -224,25 +224,41 @@ static __always_inline struct stack_total *total_of(__u64 stack, __u64 key)
 	return total;
 }
 
-static __always_inline void total_freed(struct live_block *block, __u64 key, bool temporary)
+/* Functions of their own: what they need of the stack is not in that of the programs which walk the stack of a task. */
+__attribute__((noinline)) int add_allocated(__u64 stack, __u64 key, __u64 bytes)
 {
-	struct stack_total *total = total_of(block->stack, key);
+	struct stack_total *total = total_of(stack, key);
 
 	if (!total)
-		return;
+		return 0;
+	__sync_fetch_and_add(&total->allocated, 1);
+	__sync_fetch_and_add(&total->allocated_bytes, bytes);
+	return 0;
+}
+
+__attribute__((noinline)) int add_freed(__u64 stack, __u64 key, __u64 bytes, __u32 temporary)
+{
+	struct stack_total *total = total_of(stack, key);
+
+	if (!total)
+		return 0;
 	__sync_fetch_and_add(&total->freed, 1);
-	__sync_fetch_and_add(&total->freed_bytes, block->bytes);
+	__sync_fetch_and_add(&total->freed_bytes, bytes);
 	if (temporary) {
 		__sync_fetch_and_add(&total->temporary, 1);
-		__sync_fetch_and_add(&total->temporary_bytes, block->bytes);
+		__sync_fetch_and_add(&total->temporary_bytes, bytes);
 	}
+	return 0;
+}
+
+static __always_inline void total_freed(struct live_block *block, __u64 key, bool temporary)
+{
+	add_freed(block->stack, key, block->bytes, temporary);
 }
 
 /* `key`: its address, and for one of user code the number of its space above that. */
 static __always_inline void remember(__u64 key, struct live_block *block)
 {
-	struct stack_total *total;
-
 	if (memleak_config.totals) {
 		/* Freed without our seeing it, or it could not be allocated again. */
 		struct live_block *old = bpf_map_lookup_elem(&blocks, &key);
@@ -254,13 +270,8 @@ static __always_inline void remember(__u64 key, struct live_block *block)
 		__sync_fetch_and_add(&memleak_state.lost_blocks, 1);
 		return;
 	}
-	if (memleak_config.totals) {
-		total = total_of(block->stack, key);
-		if (total) {
-			__sync_fetch_and_add(&total->allocated, 1);
-			__sync_fetch_and_add(&total->allocated_bytes, block->bytes);
-		}
-	}
+	if (memleak_config.totals)
+		add_allocated(block->stack, key, block->bytes);
 	if (memleak_config.trace)
 		report_call(MEMLEAK_ALLOCATED, key, block->bytes, block->stack);
 }

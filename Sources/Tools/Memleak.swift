@@ -306,8 +306,9 @@ let memleakDiscussion = """
     with nothing: what it has inherited at the fork belongs to its parent, which keeps it whatever the child frees. So a \
     worker of a server that forks its workers shows what it has gained since. At most 4096 processes are followed at \
     once; how many others there were is said at the end. The run ends with the process that was named or launched. \
-    The probes are then those of files and not of a process: whoever else on the machine maps the same libc or \
-    allocator passes them as well, at the cost of a probe and no more. A program that brings an allocator in a file that \
+    The probes are then those of files and not of a process: every other process of the machine that maps the same libc \
+    or allocator passes them as well, and pays nearly as much for each malloc and free as those that are traced. A \
+    program that brings an allocator in a file that \
     nobody has had before is probed a moment after it begins. With --json, rows of stacks and reports have the \
     process's pid, and reports its comm and their cause: interval, exit, exec, or end (of the run). A picture has each process as \
     a root of its own.
