@@ -4,6 +4,14 @@ internal import CBPFPrograms
 internal import Reporting
 internal import Tracing
 
+/// When the returns of user functions are seen by return probes of the kernel.
+package enum ReturnProbes: String, ExpressibleByArgument, CaseIterable {
+    /// For a function that is named in full, if its return instructions cannot be found.
+    case auto
+    case always
+    case never
+}
+
 /// How long functions take.
 package struct Funclatency: TracingCommand {
     package static let configuration = CommandConfiguration(
@@ -41,10 +49,18 @@ package struct Funclatency: TracingCommand {
     @Option(
         name: [.customShort("l", allowingJoined: true), .customLong("level")], parsing: .unconditional,
         help: ArgumentHelp(
-            "Time at most so many calls inside each other in one thread (\(CALL_LEVELS), which is the most).",
+            "Time at most so many calls inside each other in one thread (kernel functions: \(CALL_LEVELS)).",
             valueName: "count"),
         transform: parseLevels)
-    package var levels = UInt32(CALL_LEVELS)
+    package var levels: UInt32?
+
+    @Option(
+        name: .customLong("return-probes"),
+        help: ArgumentHelp(
+            "When to see returns of user functions by return probes of the kernel, which can harm programs: auto (for "
+                + "a function that is named in full, if it has no return instruction that can be found), always or "
+                + "never.", valueName: "when"))
+    package var returnProbes = ReturnProbes.auto
 
     @Option(
         name: .customLong("cpu"), parsing: .unconditional,
@@ -95,7 +111,14 @@ package struct Funclatency: TracingCommand {
         kernelFunctions: "kernel_function_begins")
     private static let end = ProbePrograms(
         moment: .return, function: "function_ends", userFunctions: "user_function_ends",
-        kernelFunctions: "kernel_function_ends")
+        kernelFunctions: "kernel_function_ends", places: .returnProbes)
+    private static let returns = ProbePrograms(
+        areNumbered: false, function: "function_returns", userFunctions: "user_function_returns",
+        places: .returnInstructions)
+
+    /// In the order in which they are attached: a call whose return is not awaited yet would seem to go on for ever.
+    /// What is attached last runs first where two are in one place: a function that only returns begins before it ends.
+    private static let programs = [returns, end, begin]
 
     private var by: UInt32 {
         (byFunction ? LATENCY_OF_FUNCTION.rawValue : 0) | (byProcess ? LATENCY_OF_PROCESS.rawValue : 0)
@@ -103,16 +126,14 @@ package struct Funclatency: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let targets = try pattern.targets(Self.kinds, session, returns: true)
+        let targets = try pattern.targets(Self.kinds, session, returns: returnProbes)
         let ofKernel = targets?.targets.first?.kind == .kprobe
         let object = try session.open("funclatency")
         object.setConstant(
             "funclatency_config",
             to: funclatency_config(
-                by: by, levels: levels, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
-        // Nothing of the kernel's is left behind by exec.
-        if ofKernel { object.disable("program_replaced") }
-        for programs in [Self.begin, Self.end] { ProbeTargets.configure(object, programs, targets) }
+                by: by, levels: levels ?? 0, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
+        for programs in Self.programs { ProbeTargets.configure(object, programs, targets) }
         let run = HistogramRun(
             session, what: "calls", options: histograms,
             schedule: HistogramSchedule(
@@ -122,8 +143,7 @@ package struct Funclatency: TracingCommand {
         try run.configure(object)
         let loaded = try session.load(object)
         guard let targets else { return }
-        // A call whose return is not awaited yet would seem to go on for ever.
-        let probes = try AttachedProbes(targets, [Self.end, Self.begin], of: loaded, session)
+        let probes = try AttachedProbes(targets, Self.programs, of: loaded, session)
         try run.run(
             loaded,
             ready: {
@@ -133,7 +153,7 @@ package struct Funclatency: TracingCommand {
             },
             detach: { probes.end() })
         guard !common.dryRun else { return }
-        try Self.explainRest(loaded, session)
+        try UnreturnedCalls.explain(loaded, ofKernel: ofKernel, session)
     }
 
     /// Says which times are not to be believed.
@@ -144,29 +164,6 @@ package struct Funclatency: TracingCommand {
             "\(stepped) of the \(targets.summary) begin with an instruction that the kernel steps through: their "
                 + "times include that, microseconds or, in some virtual machines, tens of them (-v names them)"
         )
-    }
-
-    /// Says how many calls have no time.
-    private static func explainRest(_ object: LoadedObject, _ session: Session) throws {
-        let abandonedCalls = try object.sharedVariable("unreturned_calls", as: UInt64.self)
-        let threads: HashMap<UInt64, thread_calls> = object.map("threads")
-        var abandoned: UInt64 = 0
-        var pending: UInt64 = 0
-        // Threads that have ended are still being freed, which moves their calls from the one to the other.
-        repeat {
-            abandoned = abandonedCalls.value
-            pending = 0
-            threads.forEach { _, calls in pending += UInt64(calls.pointee.depth) }
-        } while abandonedCalls.value != abandoned
-        func calls(_ count: UInt64) -> String { "\(count) \(count == 1 ? "call" : "calls")" }
-        if pending > 0 {
-            session.say("\(calls(pending)) had not returned at the end: in no histogram")
-        }
-        if abandoned > 0 {
-            session.say(
-                "\(calls(abandoned)) never returned, because of an exit, an exec, a jump or an exception: in no "
-                    + "histogram")
-        }
     }
 }
 
@@ -265,19 +262,32 @@ let funclatencyDiscussion = """
 
         funclatency -F -i 1 'vfs_*'
 
-    OVERHEAD: Two small programs run for each call, one at its entry and one at its return. For a user function that \
-    costs about two microseconds a call, twice as much as to count it, and of these the time shown has about half a \
-    one, more for each call inside: what is shorter cannot be told from nothing. Where the kernel has to step through \
-    the instruction at the entry it is much more; it is said for how many functions that is so.
+    OVERHEAD: Two small programs run for each call, one at its entry and one at its return. The kernel has to step \
+    through a return instruction, which takes two traps: a call of a user function takes some microseconds longer, in \
+    some virtual machines tens of them. Of these the time shown has about half a microsecond, more for each call \
+    inside: what is shorter cannot be told from nothing. --return-probes always costs less where traps are expensive, \
+    and can end the program that is traced. Where the kernel has to step through the instruction at the entry as well, \
+    the times include that; it is said for how many functions that is so.
 
-    LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
-    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program: time \
-    functions that throw nothing. So it is with programs that switch stacks by themselves; those in Go are refused, and \
-    of other files setjmp and its like are left out. The kernel follows at most 64 calls of user functions inside each \
-    other. Functions that the compiler has inlined, and those that are chosen as a library is loaded (such as memcpy), \
-    have no calls to time. On some kernels the returns of a kernel function that many threads are in at once are not \
-    all told: those calls never return, for us.
+    RETURNS: Calls of user functions are timed from the entry to the return instruction, which changes nothing in the \
+    program: exceptions, longjmp, signals and programs that switch stacks do what they do otherwise, and a call may \
+    end in another thread than it began. A function that ends by a jump to another one ends where that one does. Calls \
+    that are left by an exception or a jump count as such when another call takes their place on the stack, and as not \
+    returned otherwise. A function that is entered again at the same place of the stack was left before: of functions \
+    that end by jumping to each other in turn only the last call of each counts as returned. Where return instructions \
+    cannot be found, because all a function does in the end is a jump to an address that it is given, it is left out, \
+    which is said. If such a function is named in full, it is timed by a return probe of the kernel, which puts an \
+    address of its own in the place of the return address on the stack. A C++ exception (or a Rust panic) that passes \
+    through such a call cannot be unwound, and ends the program; so may a switch of stacks. With --return-probes always \
+    all functions are timed like that, at most 64 calls inside each other; programs in Go are refused then, and setjmp \
+    and its like are left out.
+
+    LIMITS: Go moves the stack of a goroutine when it grows. Calls that are under way then count as not returned, and a \
+    function that makes it grow is entered twice, for us. Functions that the compiler has inlined, and those that are \
+    chosen as a library is loaded (such as memcpy), have no calls to time. A few functions begin with a vector \
+    instruction that the kernel would take for a jump: these are left out. On some kernels the returns of a kernel \
+    function that many threads are in at once are not all told: those calls never return, for us.
 
     COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
-    nested calls right; here it is a limit.
+    nested calls right; here it is a limit. Both time user functions by return probes always.
     """
