@@ -9,113 +9,30 @@
 #include "lib/probe_number.bpf.h"
 #include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
+#include "lib/task.bpf.h"
+#include "lib/kernel_calls.bpf.h"
+#include "lib/user_calls.bpf.h"
 #include "include/funclatency.h"
-
-#define THREADS 8192
 
 const volatile struct funclatency_config funclatency_config;
 
-/* Calls that have gone without a return: left by longjmp or an exception, or ended with their thread. */
-__u64 unreturned_calls;
-
-/* By the address of the thread's task_struct, which no other has before this one is freed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, THREADS);
-	__type(key, __u64);
-	__type(value, struct thread_calls);
-} threads SEC(".maps");
-
-/* A thread's calls to start from: too large for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct thread_calls);
-} no_calls SEC(".maps");
-
-static __always_inline struct thread_calls *calls_of(__u64 thread)
+static __always_inline int call_begins(struct pt_regs *ctx, __u32 probe, bool of_kernel)
 {
-	struct thread_calls *calls = bpf_map_lookup_elem(&threads, &thread), *none;
-	__u32 zero = 0;
-
-	if (calls)
-		return calls;
-	none = bpf_map_lookup_elem(&no_calls, &zero);
-	if (!none)
-		return NULL;
-	bpf_map_update_elem(&threads, &thread, none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&threads, &thread);
-}
-
-static __always_inline struct call *call_at(struct thread_calls *calls, __u32 depth)
-{
-	return &calls->calls[(depth - 1) % CALL_LEVELS];
-}
-
-static __always_inline void drop_calls(struct thread_calls *calls, __u32 depth)
-{
-	if (calls->depth > depth)
-		__sync_fetch_and_add(&unreturned_calls, calls->depth - depth);
-	calls->depth = depth;
-}
-
-/* Whether the function at whose entry we are has been jumped to by one whose return is awaited. */
-static __always_inline bool is_tail_call(__u64 sp)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 page = BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr), target = 0;
-
-	/* The kernel has put the address of its trampoline in place of the true one. */
-	bpf_probe_read_user(&target, sizeof(target), (void *)sp);
-	return page && target == page;
-}
-
-#define KERNEL_STACK_BITS 14 /* of a thread's and an interrupt's stack: 16 KB, aligned */
-
-/* Whether a call can still return now that another begins. Stacks grow downwards. */
-static __always_inline bool can_return(struct call *call, __u64 sp, __u32 probe)
-{
-	if (!funclatency_config.of_kernel)
-		return call->sp > sp || (call->sp == sp && is_tail_call(sp));
-	/* Interrupts have stacks of their own. The kernel does not jump out of functions, but we may miss a return. */
-	if (call->sp >> KERNEL_STACK_BITS != sp >> KERNEL_STACK_BITS)
-		return true;
-	return call->sp > sp || (call->sp == sp && call->probe != probe);
-}
-
-static __always_inline int call_begins(struct pt_regs *ctx, __u32 probe)
-{
-	__u64 thread = bpf_get_current_task(), sp = STACK_POINTER(ctx);
-	struct thread_calls *calls;
-	struct call *call;
-	__u32 depth;
+	__u64 sp = STACK_POINTER(ctx);
+	__u32 levels = funclatency_config.levels;
+	bool is_timed;
 
 	if (!is_counting() || !current_task_wanted(current_ids()))
 		return 0;
 	if (funclatency_config.cpu >= 0 &&
 	    bpf_get_smp_processor_id() != (__u32)funclatency_config.cpu)
 		return 0;
-	calls = calls_of(thread);
-	if (!calls)
-		goto lost;
-	depth = calls->depth;
-	for (int i = 0; i < CALL_LEVELS; i++) {
-		if (!depth || can_return(call_at(calls, depth), sp, probe))
-			break;
-		depth--;
-	}
-	drop_calls(calls, depth);
-	if (depth >= funclatency_config.levels)
-		goto lost;
-	calls->depth = ++depth;
-	call = call_at(calls, depth);
-	call->sp = sp;
-	call->probe = probe;
-	call->start_ns = bpf_ktime_get_ns();
-	return 0;
-lost:
-	__sync_fetch_and_add(&event_channel.lost_state, 1);
+	if (of_kernel)
+		is_timed = kernel_call_begins(sp, probe, levels ? levels : CALL_LEVELS);
+	else
+		is_timed = user_call_begins(sp, probe, levels);
+	if (!is_timed)
+		__sync_fetch_and_add(&event_channel.lost_state, 1);
 	return 0;
 }
 
@@ -142,45 +59,48 @@ static __always_inline void count_call(__u32 probe, __u64 ns)
 	count_duration_among_others(histogram, ns);
 }
 
-/* The call that returns, and how many are under way with it; NULL if its beginning was not seen. */
-static __always_inline struct call *returning(struct thread_calls *calls, struct pt_regs *ctx,
-					      __u32 probe, __u32 *depth)
+static __always_inline int kernel_function_returns(__u32 probe)
 {
-	__u64 sp = STACK_POINTER(ctx) - RETURN_POPS;
-	struct call *call;
+	__u64 now = bpf_ktime_get_ns(), start;
 
-	*depth = calls->depth;
-	for (int i = 0; i < CALL_LEVELS; i++) {
-		if (!*depth)
-			return NULL;
-		call = call_at(calls, *depth);
-		/* What kernels show of the stack pointer at a return of theirs differs. */
-		if (funclatency_config.of_kernel) {
-			if (call->probe == probe)
-				return call;
-		} else if (call->sp >= sp) {
-			return call->sp == sp && call->probe == probe ? call : NULL;
-		}
-		--*depth;
-	}
-	return NULL;
+	if (!is_counting())
+		return 0;
+	start = kernel_call_ends(probe);
+	if (start)
+		count_call(probe, now - start);
+	return 0;
 }
 
-static __always_inline int call_ends(struct pt_regs *ctx, __u32 probe)
+/* All calls that have their return address in one place return at once, the last one first. */
+static __always_inline int user_calls_end(__u64 sp, bool at_instruction)
 {
-	__u64 now = bpf_ktime_get_ns(), thread = bpf_get_current_task();
-	struct thread_calls *calls = bpf_map_lookup_elem(&threads, &thread);
-	struct call *call;
-	__u32 depth;
+	__u64 now = bpf_ktime_get_ns(), start;
+	struct user_call_key key = {};
+	struct user_call *call;
+	__u32 jumps, probe, ended = 0;
 
-	if (!calls || !is_counting())
+	if (!is_counting())
 		return 0;
-	call = returning(calls, ctx, probe, &depth);
-	if (!call)
+	call = calls_at(&key, sp);
+	if (!call || (at_instruction && !do_return(&key, call)))
 		return 0;
-	drop_calls(calls, depth);
-	calls->depth = depth - 1;
-	count_call(probe, now - call->start_ns);
+	jumps = call->jumps;
+	if (funclatency_config.levels)
+		set_innermost(call->outer_sp);
+	for (__u32 i = 0; i <= JUMPS; i++) {
+		if (i > jumps)
+			break;
+		key.jumps = i;
+		call = bpf_map_lookup_elem(&user_calls, &key);
+		if (!call)
+			continue;
+		start = call->start_ns;
+		probe = call->probe & ~MAY_JUMP;
+		bpf_map_delete_elem(&user_calls, &key);
+		count_call(probe, now - start);
+		ended++;
+	}
+	count_user_calls(USER_CALLS_ENDED, ended);
 	return 0;
 }
 
@@ -189,14 +109,24 @@ SEC("kprobe")
 int function_begins(struct pt_regs *ctx)
 {
 	STAY_ON_KERNEL_STACK(ctx, one);
-	return call_begins(ctx, COPIED_PROBE_NUMBER());
+	return call_begins(ctx, COPIED_PROBE_NUMBER(), funclatency_config.of_kernel);
 }
 
 SEC("kprobe")
 int function_ends(struct pt_regs *ctx)
 {
 	STAY_ON_KERNEL_STACK(ctx, one);
-	return call_ends(ctx, COPIED_PROBE_NUMBER());
+	if (funclatency_config.of_kernel)
+		return kernel_function_returns(COPIED_PROBE_NUMBER());
+	return user_calls_end(STACK_POINTER(ctx) - RETURN_POPS, false);
+}
+
+/* At return instructions. */
+SEC("kprobe")
+int function_returns(struct pt_regs *ctx)
+{
+	STAY_ON_KERNEL_STACK(ctx, one);
+	return user_calls_end(STACK_POINTER(ctx), true);
 }
 
 /* Many by one link. */
@@ -204,26 +134,33 @@ SEC("uprobe")
 int user_function_begins(struct pt_regs *ctx)
 {
 	STAY_ON_KERNEL_STACK(ctx, many);
-	return call_begins(ctx, bpf_get_attach_cookie(ctx));
+	return call_begins(ctx, bpf_get_attach_cookie(ctx), false);
 }
 
 SEC("uprobe")
 int user_function_ends(struct pt_regs *ctx)
 {
 	STAY_ON_KERNEL_STACK(ctx, many);
-	return call_ends(ctx, bpf_get_attach_cookie(ctx));
+	return user_calls_end(STACK_POINTER(ctx) - RETURN_POPS, false);
+}
+
+SEC("uprobe")
+int user_function_returns(struct pt_regs *ctx)
+{
+	STAY_ON_KERNEL_STACK(ctx, many);
+	return user_calls_end(STACK_POINTER(ctx), true);
 }
 
 SEC("kprobe")
 int kernel_function_begins(struct pt_regs *ctx)
 {
-	return call_begins(ctx, bpf_get_attach_cookie(ctx));
+	return call_begins(ctx, bpf_get_attach_cookie(ctx), true);
 }
 
 SEC("kprobe")
 int kernel_function_ends(struct pt_regs *ctx)
 {
-	return call_ends(ctx, bpf_get_attach_cookie(ctx));
+	return kernel_function_returns(bpf_get_attach_cookie(ctx));
 }
 
 /* When nothing of a thread can run any more: some functions of the kernel run after sched_process_exit. */
@@ -237,18 +174,6 @@ int thread_freed(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	drop_calls(calls, 0);
 	bpf_map_delete_elem(&threads, &thread);
-	return 0;
-}
-
-/* User functions that called exec have gone with their stack. */
-SEC("raw_tp/sched_process_exec")
-int program_replaced(struct bpf_raw_tracepoint_args *ctx)
-{
-	__u64 thread = ctx->args[0];
-	struct thread_calls *calls = bpf_map_lookup_elem(&threads, &thread);
-
-	if (calls)
-		drop_calls(calls, 0);
 	return 0;
 }
 

@@ -67,7 +67,7 @@ struct FunctionReturns {
     /// Where functions begin, by the table that is there to find frames.
     ///
     /// Format: Linux Standard Base Core 5.0, 10.6.2, .eh_frame_hdr.
-    private static func starts(_ elf: ELFFile) -> Set<UInt64> {
+    static func starts(_ elf: ELFFile) -> Set<UInt64> {
         guard let section = elf.section(named: ".eh_frame_hdr"),
             let bytes = elf.contents(of: section, limit: 1 << 26), bytes.count >= 12,
             // Version 1; the count has 4 bytes; pairs of 4 bytes each, from the section's start.
@@ -89,7 +89,7 @@ struct FunctionReturns {
 /// The functions of a file that it calls through its own procedure linkage table, since others might replace them.
 ///
 /// Format: System V ABI, AMD64 supplement, 5.2, and ELF's Elf64_Rela and Elf64_Sym.
-private struct LinkageTable {
+struct LinkageTable {
     /// By the address of the word that the stub jumps through.
     private var functions: [UInt64: UInt64] = [:]
 
@@ -134,13 +134,13 @@ private struct LinkageTable {
 
 extension Instruction {
     /// Whether it is what a function does last before it returns, or jumps to another one: pop, leave, add to rsp.
-    fileprivate var takesDownFrame: Bool {
+    var takesDownFrame: Bool {
         guard map == 0 else { return false }
         return (0x58...0x5f).contains(opcode) || opcode == 0xc9
             || ((opcode == 0x83 || opcode == 0x81) && modrm == 0xc4 && prefixes.wide)
     }
 
-    fileprivate var isCall: Bool {
+    var isCall: Bool {
         switch flow {
         case .call, .indirectCall: true
         default: false
@@ -148,7 +148,7 @@ extension Instruction {
     }
 
     /// Whether the instruction behind it may be the next one.
-    fileprivate var goesOn: Bool {
+    var goesOn: Bool {
         switch flow {
         case .next, .branch, .call, .indirectCall: true
         case .jump, .indirectJump, .end: false

@@ -11,8 +11,8 @@ package struct ProbePlacement: Equatable, Sendable {
     package let offset: Int
     /// Whether the kernel emulates the instruction.
     package let isEmulated: Bool
-    /// Whether the kernel puts no probe there: it refuses instructions with a lock prefix. It says so only if a process
-    /// runs the file already, and leaves the probe out in those that begin to.
+    /// Whether there must be no probe. The kernel refuses instructions with a lock prefix; it says so only if a process
+    /// runs the file already, and leaves the probe out in those that begin to. Some it takes for others.
     package let isRefused: Bool
     /// Whether the function may call others than itself through addresses that are not in its code.
     package let callsIndirectly: Bool
@@ -31,7 +31,7 @@ package struct ProbePlacement: Equatable, Sendable {
         callsIndirectly = flow.hasIndirectCalls || flow.hasIndirectJumps || !flow.isDecoded
         let candidate = Self.candidate(code)
         isEmulated = candidate != nil
-        isRefused = Instruction(code, at: code.startIndex)?.prefixes.lock ?? false
+        isRefused = Instruction(code, at: code.startIndex).map { $0.prefixes.lock || $0.isMistaken } ?? false
         guard let candidate, candidate > 0 else {
             offset = 0
             return
@@ -99,6 +99,17 @@ extension Instruction {
         // With REX.B it is an exchange with r8.
         case (0, 0x90): return prefixes.rex == 0
         case (0, 0x70...0x7f), (0, 0xe8), (0, 0xe9), (0, 0xeb), (1, 0x80...0x8f): return true
+        default: return false
+        }
+    }
+
+    /// Whether the kernel emulates another instruction in its place, and the program goes wrong: of what has a VEX, EVEX
+    /// or XOP prefix it looks at the opcode alone, and sees a jump, a call or a nop, in 6.18 as in those before it
+    /// (arch/x86/kernel/uprobes.c, branch_setup_xol_ops). So vpbroadcastb, with which memset begins, is left out.
+    var isMistaken: Bool {
+        guard map == nil else { return false }
+        switch opcode {
+        case 0x70...0x7f, 0x90, 0xe8, 0xe9, 0xeb: return true
         default: return false
         }
     }

@@ -6,7 +6,9 @@ package struct UserFunction: Equatable, Sendable {
     package let name: String
     /// Other names of the same code.
     package let aliases: [String]
-    /// Of its entry, in the file.
+    /// Of its entry, as the file counts.
+    package let address: UInt64
+    /// The same, in the file.
     package let offset: UInt64
     /// How far behind the entry a probe costs least, in bytes.
     package let distance: Int
@@ -63,8 +65,8 @@ package struct UserFunction: Equatable, Sendable {
         guard places else {
             return found.map {
                 UserFunction(
-                    name: $0.function.name, aliases: $0.aliases, offset: $0.offset, distance: 0,
-                    isEmulated: false, isRefused: false)
+                    name: $0.function.name, aliases: $0.aliases, address: $0.function.address,
+                    offset: $0.offset, distance: 0, isEmulated: false, isRefused: false)
             }
         }
         var left = mostCode
@@ -83,7 +85,8 @@ package struct UserFunction: Equatable, Sendable {
         return zip(found, placements).map { found, placement in
             let isSafe = entered.map { !$0.contains(found.function.address &+ 1) } ?? false
             return UserFunction(
-                name: found.function.name, aliases: found.aliases, offset: found.offset,
+                name: found.function.name, aliases: found.aliases, address: found.function.address,
+                offset: found.offset,
                 distance: isSafe ? placement.offset : 0,
                 isEmulated: placement.isEmulated && (isSafe || placement.offset == 0),
                 isRefused: placement.isRefused)

@@ -4,6 +4,14 @@ internal import CBPFPrograms
 internal import Reporting
 internal import Tracing
 
+/// When the returns of user functions are seen by return probes of the kernel.
+package enum ReturnProbes: String, ExpressibleByArgument, CaseIterable {
+    /// For a function that is named in full, if its return instructions cannot be found.
+    case auto
+    case always
+    case never
+}
+
 /// How long functions take.
 package struct Funclatency: TracingCommand {
     package static let configuration = CommandConfiguration(
@@ -41,10 +49,18 @@ package struct Funclatency: TracingCommand {
     @Option(
         name: [.customShort("l", allowingJoined: true), .customLong("level")], parsing: .unconditional,
         help: ArgumentHelp(
-            "Time at most so many calls inside each other in one thread (\(CALL_LEVELS), which is the most).",
+            "Time at most so many calls inside each other in one thread (kernel functions: \(CALL_LEVELS)).",
             valueName: "count"),
         transform: parseLevels)
-    package var levels = UInt32(CALL_LEVELS)
+    package var levels: UInt32?
+
+    @Option(
+        name: .customLong("return-probes"),
+        help: ArgumentHelp(
+            "When to see returns of user functions by return probes of the kernel, which can harm programs: auto (for "
+                + "a function that is named in full, if it has no return instruction that can be found), always or "
+                + "never.", valueName: "when"))
+    package var returnProbes = ReturnProbes.auto
 
     @Option(
         name: .customLong("cpu"), parsing: .unconditional,
@@ -95,7 +111,14 @@ package struct Funclatency: TracingCommand {
         kernelFunctions: "kernel_function_begins")
     private static let end = ProbePrograms(
         moment: .return, function: "function_ends", userFunctions: "user_function_ends",
-        kernelFunctions: "kernel_function_ends")
+        kernelFunctions: "kernel_function_ends", places: .returnProbes)
+    private static let returns = ProbePrograms(
+        areNumbered: false, function: "function_returns", userFunctions: "user_function_returns",
+        places: .returnInstructions)
+
+    /// In the order in which they are attached: a call whose return is not awaited yet would seem to go on for ever.
+    /// What is attached last runs first where two are in one place: a function that only returns begins before it ends.
+    private static let programs = [returns, end, begin]
 
     private var by: UInt32 {
         (byFunction ? LATENCY_OF_FUNCTION.rawValue : 0) | (byProcess ? LATENCY_OF_PROCESS.rawValue : 0)
@@ -103,16 +126,14 @@ package struct Funclatency: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let targets = try pattern.targets(Self.kinds, session, returns: true)
+        let targets = try pattern.targets(Self.kinds, session, returns: returnProbes)
         let ofKernel = targets?.targets.first?.kind == .kprobe
         let object = try session.open("funclatency")
         object.setConstant(
             "funclatency_config",
             to: funclatency_config(
-                by: by, levels: levels, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
-        // Nothing of the kernel's is left behind by exec.
-        if ofKernel { object.disable("program_replaced") }
-        for programs in [Self.begin, Self.end] { ProbeTargets.configure(object, programs, targets) }
+                by: by, levels: levels ?? 0, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
+        for programs in Self.programs { ProbeTargets.configure(object, programs, targets) }
         let run = HistogramRun(
             session, what: "calls", options: histograms,
             schedule: HistogramSchedule(
@@ -122,8 +143,7 @@ package struct Funclatency: TracingCommand {
         try run.configure(object)
         let loaded = try session.load(object)
         guard let targets else { return }
-        // A call whose return is not awaited yet would seem to go on for ever.
-        let probes = try AttachedProbes(targets, [Self.end, Self.begin], of: loaded, session)
+        let probes = try AttachedProbes(targets, Self.programs, of: loaded, session)
         try run.run(
             loaded,
             ready: {
@@ -133,7 +153,7 @@ package struct Funclatency: TracingCommand {
             },
             detach: { probes.end() })
         guard !common.dryRun else { return }
-        try Self.explainRest(loaded, session)
+        try UnreturnedCalls.explain(loaded, ofKernel: ofKernel, session)
     }
 
     /// Says which times are not to be believed.
@@ -144,29 +164,6 @@ package struct Funclatency: TracingCommand {
             "\(stepped) of the \(targets.summary) begin with an instruction that the kernel steps through: their "
                 + "times include that, microseconds or, in some virtual machines, tens of them (-v names them)"
         )
-    }
-
-    /// Says how many calls have no time.
-    private static func explainRest(_ object: LoadedObject, _ session: Session) throws {
-        let abandonedCalls = try object.sharedVariable("unreturned_calls", as: UInt64.self)
-        let threads: HashMap<UInt64, thread_calls> = object.map("threads")
-        var abandoned: UInt64 = 0
-        var pending: UInt64 = 0
-        // Threads that have ended are still being freed, which moves their calls from the one to the other.
-        repeat {
-            abandoned = abandonedCalls.value
-            pending = 0
-            threads.forEach { _, calls in pending += UInt64(calls.pointee.depth) }
-        } while abandonedCalls.value != abandoned
-        func calls(_ count: UInt64) -> String { "\(count) \(count == 1 ? "call" : "calls")" }
-        if pending > 0 {
-            session.say("\(calls(pending)) had not returned at the end: in no histogram")
-        }
-        if abandoned > 0 {
-            session.say(
-                "\(calls(abandoned)) never returned, because of an exit, an exec, a jump or an exception: in no "
-                    + "histogram")
-        }
     }
 }
 

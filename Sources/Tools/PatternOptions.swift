@@ -34,7 +34,9 @@ package struct PatternOptions: ParsableArguments {
     }
 
     /// The places that match; nil without a pattern.
-    func targets(_ kinds: Set<ProbeKind>, _ session: Session, returns: Bool = false) throws -> ProbeTargets? {
+    func targets(
+        _ kinds: Set<ProbeKind>, _ session: Session, returns: ReturnProbes? = nil
+    ) throws -> ProbeTargets? {
         try parsed().map {
             try ProbeTargets(
                 $0, process: session.onlyProcess, kinds: kinds, returns: returns, session)

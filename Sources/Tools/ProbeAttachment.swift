@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CBPFPrograms
 internal import Glibc
 internal import Probing
 internal import Processes
@@ -24,7 +25,18 @@ struct ProbePrograms {
     let function: String
     /// Attached to many by one link.
     let userFunctions: String
-    let kernelFunctions: String
+    /// Of those at return instructions there is none.
+    var kernelFunctions: String?
+    var places = Places.all
+
+    /// Where programs are attached to user code.
+    enum Places {
+        case all
+        /// Where functions are timed by return probes.
+        case returnProbes
+        /// At the return instructions of all others. These programs need not know of which function one is.
+        case returnInstructions
+    }
 
     fileprivate func number(_ number: UInt64) -> UInt32? { areNumbered ? UInt32(number) : nil }
 }
@@ -53,16 +65,18 @@ extension ProbeTargets {
         let copiesUser = uses([.uprobe, .usdt]) && !manyUsers
         // Without kprobes there is nothing of the kernel's to attach it to.
         let copiesKernel = uses([.kprobe]) && Feature.kprobes.isThere && (targets != nil || !manyKernel)
-        if !copiesUser && !copiesKernel { object.disable(programs.function) }
+        let copiesAny = copiesUser || (copiesKernel && programs.kernelFunctions != nil)
+        if !copiesAny { object.disable(programs.function) }
         if manyUsers && uses([.uprobe, .usdt]) {
             object.setUserProbeKind(.many, of: programs.userFunctions)
         } else {
             object.disable(programs.userFunctions)
         }
+        guard let kernelFunctions = programs.kernelFunctions else { return }
         if manyKernel && uses([.kprobe]) {
-            object.setManyKernelFunctions(programs.kernelFunctions)
+            object.setManyKernelFunctions(kernelFunctions)
         } else {
-            object.disable(programs.kernelFunctions)
+            object.disable(kernelFunctions)
         }
     }
 
@@ -80,28 +94,40 @@ extension ProbeTargets {
     func attach(_ programs: ProbePrograms, of object: LoadedObject, _ links: inout Links) throws -> Int {
         var refused = 0
         var kernelFunctions: [(name: String, cookie: UInt64)] = []
-        var points: [UserProbePoint] = []
         for (number, target) in targets.enumerated() {
             switch target.place {
             case .tracepoint(let raw, let category):
                 let names = (raw, category.map { ($0, target.name) })
                 if try !attach(programs, object, UInt64(number), names, &links) { refused += 1 }
-            case .systemCall: break
+            case .systemCall, .userCode: break
             case .kernelFunction: kernelFunctions.append((target.name, UInt64(number)))
-            case .userCode(let places):
-                points += places.map {
-                    UserProbePoint(offset: $0.offset, cookie: UInt64(number), semaphore: $0.semaphore)
-                }
             }
         }
         try attachToSystemCalls(programs, object, &links)
-        if let file { refused += try attach(programs, object, points[...], file.file.descriptor, &links) }
+        if let file {
+            refused += try attach(programs, object, points(of: programs)[...], file.file.descriptor, &links)
+        }
         refused += try attach(programs, object, kernelFunctions, &links)
-        guard refused < targets.count else {
+        guard refused < targets.count || programs.places == .returnInstructions else {
             throw CommandFailure(
                 "the kernel allows tracing none of the \(summary): run with -v for its reasons")
         }
         return refused
+    }
+
+    private func points(of programs: ProbePrograms) -> [UserProbePoint] {
+        if programs.places == .returnInstructions {
+            return returnInstructions.map { UserProbePoint(offset: $0) }
+        }
+        return targets.enumerated().flatMap { number, target -> [UserProbePoint] in
+            guard case .userCode(let places) = target.place,
+                programs.places == .all || target.timing == .returnProbe
+            else { return [] }
+            return places.map {
+                UserProbePoint(
+                    offset: $0.offset, cookie: UInt64(number) | target.flags, semaphore: $0.semaphore)
+            }
+        }
     }
 
     private func attachToSystemCalls(
@@ -126,9 +152,10 @@ extension ProbeTargets {
         _ programs: ProbePrograms, _ object: LoadedObject, _ functions: [(name: String, cookie: UInt64)],
         _ links: inout Links
     ) throws -> Int {
+        guard let many = programs.kernelFunctions else { return 0 }
         if Feature.kprobesInOne.isThere {
             let refused = try object.attachMany(
-                programs.kernelFunctions, to: functions[...], at: programs.moment, &links)
+                many, to: functions[...], at: programs.moment, &links)
             guard refused == functions.count else { return refused }
         }
         var refused = 0
@@ -174,6 +201,7 @@ extension ProbeTargets {
         _ programs: ProbePrograms, _ object: LoadedObject, _ points: ArraySlice<UserProbePoint>,
         _ file: Int32, _ links: inout Links
     ) throws -> Int {
+        guard !points.isEmpty else { return 0 }
         // The kernel finds a process by its first thread. When that has ended, the programs choose.
         let process = process.flatMap { ProcFS().livingThread(of: $0) == $0 ? $0 : nil }
         do {
@@ -206,6 +234,14 @@ extension ProbeTargets {
     }
 }
 
+extension ProbeTargets.Target {
+    /// What programs at its entry are told besides its number.
+    fileprivate var flags: UInt64 {
+        guard case .instructions(let ends) = timing else { return timing == .returnProbe ? UInt64(MAY_JUMP) : 0 }
+        return ends.mayJump ? UInt64(MAY_JUMP) : 0
+    }
+}
+
 /// Probes that are in place. What reaches them counts from `begin` to `end`, for all of them alike.
 ///
 /// They are taken away when this goes away: with many that takes time, for which a report need not wait.
@@ -220,7 +256,14 @@ final class AttachedProbes {
         counting = try object.sharedVariable("counting", as: UInt32.self)
         var refused = 0
         for programs in programs {
-            refused = max(refused, try targets.attach(programs, of: object, &links))
+            let found = try targets.attach(programs, of: object, &links)
+            if programs.places != .returnInstructions {
+                refused = max(refused, found)
+            } else if found > 0 {
+                session.say(
+                    "\(found) return instructions are left out, since the kernel does not let them be traced: calls "
+                        + "that end there count as those that never returned")
+            }
         }
         if refused > 0 {
             session.say(

@@ -18,6 +18,10 @@ struct ProbeTargets {
         let place: Place
         /// Whether the kernel steps through the instruction there, which takes another trap.
         var isStepped = false
+        /// Of a user function, as the file counts.
+        var address: UInt64?
+        /// How the ends of a user function's calls are seen; nil if nobody looks at them.
+        var timing: Timing?
 
         /// Whether this kernel needs a perf event for this target alone.
         fileprivate var takesAnEvent: Bool {
@@ -34,6 +38,12 @@ struct ProbeTargets {
     static let mostLinks = 1000
     /// Half of the size of the map system_calls.
     static let mostSystemCalls: UInt32 = 1024
+
+    enum Timing: Equatable {
+        case instructions(FunctionEnds.Ends)
+        /// The kernel puts an address of its own in the place of the return address.
+        case returnProbe
+    }
 
     enum Place {
         /// By the name that raw programs know, if they do, and the category, if tracefs has it.
@@ -54,10 +64,10 @@ struct ProbeTargets {
     /// - Parameters:
     ///   - process: the only one that is traced, as far as is known now.
     ///   - kinds: those that the caller can trace.
-    ///   - returns: whether the caller looks at returns, too.
+    ///   - returns: how, if the caller looks at returns, too.
     /// - Throws: `CommandFailure` if that is nothing, or cannot be traced here.
     init(
-        _ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, returns: Bool = false,
+        _ pattern: ProbePattern, process: Int32?, kinds: Set<ProbeKind>, returns: ReturnProbes? = nil,
         _ session: Session
     ) throws {
         self.process = process
@@ -81,32 +91,35 @@ struct ProbeTargets {
         if targets.isEmpty, wanted.contains(.kprobe), pattern.scope == nil {
             targets = try Self.kernelFunctions(pattern)
         }
-        if returns { try leaveOutUntimed(session) }
+        if let returns {
+            targets = try FunctionTiming(file, returns, isPattern: pattern.plainName == nil, session)
+                .timed(targets)
+        }
         guard !targets.isEmpty else {
             throw CommandFailure(
                 "nothing here matches '\(escaped(pattern.text))': apus probes lists what can be traced")
         }
-        let most = Self.mostLinks / (returns ? 2 : 1)
-        guard targets.count(where: \.takesAnEvent) <= most else {
+        let events = targets.filter(\.takesAnEvent).count * (returns == nil ? 1 : 2) + extraEvents
+        guard events <= Self.mostLinks else {
             throw CommandFailure(
-                "'\(escaped(pattern.text))' matches \(summary), of which at most \(most) can be traced at "
-                    + "once: narrow it down")
+                "'\(escaped(pattern.text))' matches \(summary), which take \(events) probes, and at most "
+                    + "\(Self.mostLinks) can be attached at once: narrow it down")
         }
     }
 
-    private mutating func leaveOutUntimed(_ session: Session) throws {
-        if let file, file.elf.section(named: ".gopclntab") != nil {
-            throw CommandFailure(
-                "'\(escaped(file.path))' has code in Go, which moves its stacks and would die of a timed return: "
-                    + "funccount can count its calls")
+    /// Return instructions that take a perf event each, but for one of each function.
+    private var extraEvents: Int {
+        Feature.userProbesInOne.isThere
+            ? 0 : max(0, returnInstructions.count - targets.count { $0.timing != .returnProbe })
+    }
+
+    /// All return instructions at which calls end, by their offsets in the file; functions share some.
+    var returnInstructions: [UInt64] {
+        let all = targets.flatMap { target -> [UInt64] in
+            guard case .instructions(let ends) = target.timing else { return [] }
+            return ends.returns
         }
-        let names = targets.filter(UntimedFunctions.contains).map { escaped($0.name) }.joined(separator: ", ")
-        targets.removeAll(where: UntimedFunctions.contains)
-        guard !names.isEmpty else { return }
-        guard !targets.isEmpty else {
-            throw CommandFailure("\(names) cannot be timed: programs would die of it; funccount can count it")
-        }
-        session.say("left out, because programs would die of it: \(names)")
+        return Set(all).sorted()
     }
 
     private static func noFile(_ scope: String, isOnlyUser: Bool) -> CommandFailure {
@@ -191,7 +204,8 @@ struct ProbeTargets {
         let found = UserFunction.find(in: file.elf, places: true) { pattern.matches($0) }
         let refused = found.filter(\.isRefused).map { escaped($0.name) }.joined(separator: ", ")
         if !refused.isEmpty {
-            let reason = "the kernel puts no probe on the instruction that they begin with: \(refused)"
+            let reason =
+                "the kernel puts no probe on the instruction that they begin with, or takes it for another: \(refused)"
             guard found.contains(where: { !$0.isRefused }) else { throw CommandFailure(reason) }
             session.say("left out, because " + reason)
         }
@@ -206,7 +220,7 @@ struct ProbeTargets {
             return Target(
                 kind: .uprobe, scope: file.path, name: function.name,
                 place: .userCode([UserProbePoint(offset: function.offset + UInt64(function.distance))]),
-                isStepped: !function.isEmulated)
+                isStepped: !function.isEmulated, address: function.address)
         }
     }
 

@@ -51,6 +51,8 @@ private let layouts: [String: Int] = [
     "live_block": MemoryLayout<live_block>.size,
     "funclatency_config": MemoryLayout<funclatency_config>.size,
     "thread_calls": MemoryLayout<thread_calls>.size,
+    "user_call_key": MemoryLayout<user_call_key>.size,
+    "user_call": MemoryLayout<user_call>.size,
     "stackcount_config": MemoryLayout<stackcount_config>.size,
     "counted_stack": MemoryLayout<counted_stack>.size,
     "stack_count": MemoryLayout<stack_count>.size,
