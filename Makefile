@@ -158,6 +158,8 @@ build/commit.inc: FORCE
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
 PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))
+# Those of C++ that are traced on other kernels, too.
+PROGRAMS += build/programs/ways-out
 programs: $(PROGRAMS)
 
 # One that opens libraries.
@@ -167,5 +169,9 @@ build/programs/%: STATIC := -static
 build/programs/%: Tests/Programs/%.c
 	@mkdir -p $(@D)
 	cc -O2 -g -Wall $(STATIC) -pthread $< -o $@
+
+build/programs/%: Tests/Programs/%.cpp
+	@mkdir -p $(@D)
+	g++ -O2 -g -Wall $(STATIC) -pthread $< -o $@
 
 -include $(BPF_OBJECTS:.o=.d)

@@ -64,9 +64,11 @@ package final class FunctionEnds {
 
     /// The name of the function that one is a part of, as GCC and LLVM write it: NAME.cold, NAME.cold.1.
     private static func nameOfWhole(_ name: UnsafeRawBufferPointer) -> String? {
-        guard let start = name.indices.dropLast(suffix.count - 1).first(where: { start in
-            name[start] == suffix[0] && name[start..<start + suffix.count].elementsEqual(suffix)
-        }) else { return nil }
+        guard
+            let start = name.indices.dropLast(suffix.count - 1).first(where: { start in
+                name[start] == suffix[0] && name[start..<start + suffix.count].elementsEqual(suffix)
+            })
+        else { return nil }
         return String(decoding: name[..<start], as: UTF8.self)
     }
 
@@ -220,7 +222,9 @@ private struct WholeFunction {
                     exits.insert(address &+ UInt64(bitPattern: target))
                 }
             case .indirectJump:
-                if !instruction.isJumpByTable(code[start..<position], behind: previous) { endsElsewhere = true }
+                if !instruction.isJumpByTable(code[start..<position], behind: previous) {
+                    endsElsewhere = true
+                }
             case .end: if instruction.isReturn { returns.insert(address &+ UInt64(start)) }
             case .next, .call, .indirectCall: break
             }
@@ -252,7 +256,8 @@ extension Instruction {
         switch opcode {
         case 0x00: return modrm == 0
         // Input, output, interrupts, far returns, segments, flags.
-        case 0x6c...0x6f, 0xe4...0xe7, 0xec...0xef, 0xcd, 0xcf, 0xca, 0xcb, 0x8e, 0xc8, 0xd7, 0xf1, 0xf5, 0xfa, 0xfb:
+        case 0x6c...0x6f, 0xe4...0xe7, 0xec...0xef, 0xcd, 0xcf, 0xca, 0xcb, 0x8e, 0xc8, 0xd7, 0xf1, 0xf5,
+            0xfa, 0xfb:
             return true
         default: return false
         }

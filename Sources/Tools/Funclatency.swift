@@ -262,19 +262,32 @@ let funclatencyDiscussion = """
 
         funclatency -F -i 1 'vfs_*'
 
-    OVERHEAD: Two small programs run for each call, one at its entry and one at its return. For a user function that \
-    costs about two microseconds a call, twice as much as to count it, and of these the time shown has about half a \
-    one, more for each call inside: what is shorter cannot be told from nothing. Where the kernel has to step through \
-    the instruction at the entry it is much more; it is said for how many functions that is so.
+    OVERHEAD: Two small programs run for each call, one at its entry and one at its return. The kernel has to step \
+    through a return instruction, which takes two traps: a call of a user function takes some microseconds longer, in \
+    some virtual machines tens of them. Of these the time shown has about half a microsecond, more for each call \
+    inside: what is shorter cannot be told from nothing. --return-probes always costs less where traps are expensive, \
+    and can end the program that is traced. Where the kernel has to step through the instruction at the entry as well, \
+    the times include that; it is said for how many functions that is so.
 
-    LIMITS: The kernel puts a return address of its own onto the stack of a user function that is timed. A C++ \
-    exception (or a Rust panic) that passes through such a function cannot be unwound, and ends the program: time \
-    functions that throw nothing. So it is with programs that switch stacks by themselves; those in Go are refused, and \
-    of other files setjmp and its like are left out. The kernel follows at most 64 calls of user functions inside each \
-    other. Functions that the compiler has inlined, and those that are chosen as a library is loaded (such as memcpy), \
-    have no calls to time. On some kernels the returns of a kernel function that many threads are in at once are not \
-    all told: those calls never return, for us.
+    RETURNS: Calls of user functions are timed from the entry to the return instruction, which changes nothing in the \
+    program: exceptions, longjmp, signals and programs that switch stacks do what they do otherwise, and a call may \
+    end in another thread than it began. A function that ends by a jump to another one ends where that one does. Calls \
+    that are left by an exception or a jump count as such when another call takes their place on the stack, and as not \
+    returned otherwise. A function that is entered again at the same place of the stack was left before: of functions \
+    that end by jumping to each other in turn only the last call of each counts as returned. Where return instructions \
+    cannot be found, because all a function does in the end is a jump to an address that it is given, it is left out, \
+    which is said. If such a function is named in full, it is timed by a return probe of the kernel, which puts an \
+    address of its own in the place of the return address on the stack. A C++ exception (or a Rust panic) that passes \
+    through such a call cannot be unwound, and ends the program; so may a switch of stacks. With --return-probes always \
+    all functions are timed like that, at most 64 calls inside each other; programs in Go are refused then, and setjmp \
+    and its like are left out.
+
+    LIMITS: Go moves the stack of a goroutine when it grows. Calls that are under way then count as not returned, and a \
+    function that makes it grow is entered twice, for us. Functions that the compiler has inlined, and those that are \
+    chosen as a library is loaded (such as memcpy), have no calls to time. A few functions begin with a vector \
+    instruction that the kernel would take for a jump: these are left out. On some kernels the returns of a kernel \
+    function that many threads are in at once are not all told: those calls never return, for us.
 
     COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
-    nested calls right; here it is a limit.
+    nested calls right; here it is a limit. Both time user functions by return probes always.
     """

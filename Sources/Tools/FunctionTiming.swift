@@ -47,7 +47,8 @@ struct FunctionTiming {
             return try without(unknown, found, mayProbe: !isGo)
         }
         let probed = try probed(unknown)
-        session.say("\(names(probed)): timed by the kernel's return probes, since no return instruction was found")
+        session.say(
+            "\(names(probed)): timed by the kernel's return probes, since no return instruction was found")
         return found.filter { !$0.hasNoKnownEnd } + probed
     }
 
@@ -72,7 +73,8 @@ struct FunctionTiming {
         guard !untimed.isEmpty else { return targets.map(\.withReturnProbe) }
         guard untimed.count < targets.count else {
             throw CommandFailure(
-                "\(names(untimed)) cannot be timed by return probes: programs would die of it; funccount can count it")
+                "\(names(untimed)) cannot be timed by return probes: programs would die of it; funccount can count it"
+            )
         }
         session.say("left out, because programs would die of a return probe there: \(names(untimed))")
         return targets.filter { !UntimedFunctions.contains($0) }.map(\.withReturnProbe)
@@ -80,7 +82,8 @@ struct FunctionTiming {
 
     private func names(_ targets: [ProbeTargets.Target]) -> String {
         let shown = targets.prefix(Self.mostNames).map { escaped($0.name) }.joined(separator: ", ")
-        return targets.count > Self.mostNames ? "\(shown) and \(targets.count - Self.mostNames) others" : shown
+        return targets.count > Self.mostNames
+            ? "\(shown) and \(targets.count - Self.mostNames) others" : shown
     }
 
     private static let mostNames = 20
@@ -92,7 +95,8 @@ struct FunctionTiming {
                 "\(escaped(target.name)): "
                     + (ends.returns.isEmpty && ends.areAll
                         ? "never returns"
-                        : "\(ends.returns.count) return instructions" + (ends.areAll ? "" : ", perhaps not all")))
+                        : "\(ends.returns.count) return instructions"
+                            + (ends.areAll ? "" : ", perhaps not all")))
         }
         let partly = targets.count { target in
             guard case .instructions(let ends) = target.timing else { return false }

@@ -237,7 +237,9 @@ extension ProbeTargets {
 extension ProbeTargets.Target {
     /// What programs at its entry are told besides its number.
     fileprivate var flags: UInt64 {
-        guard case .instructions(let ends) = timing else { return timing == .returnProbe ? UInt64(MAY_JUMP) : 0 }
+        guard case .instructions(let ends) = timing else {
+            return timing == .returnProbe ? UInt64(MAY_JUMP) : 0
+        }
         return ends.mayJump ? UInt64(MAY_JUMP) : 0
     }
 }

@@ -34,7 +34,7 @@ extension EndToEnd {
             #expect(result.end == .exited(0))
             let rows = try JSONLines(result.text).rows
             #expect(rows.map { $0.number("count") } == [30, 1200])
-            #expect(result.errors.contains("begin with: begins_with_lock\n"), "\(result.errors)")
+            #expect(result.errors.contains("takes it for another: begins_with_lock\n"), "\(result.errors)")
         }
 
         @Test func bothPlacesOfAStaticProbeAndItsSemaphore() throws {

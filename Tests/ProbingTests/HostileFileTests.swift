@@ -20,9 +20,11 @@ import Testing
             #expect(allocator.functions.count <= 1 << 10)
         }
         for probe in StaticProbe.find(in: elf) { #expect(!probe.name.isEmpty) }
+        let ends = FunctionEnds(elf)
         for places in [false, true] {
             for function in UserFunction.find(in: elf, places: places, where: { _ in true }) {
                 #expect(!function.name.isEmpty && function.distance >= 0)
+                if places { #expect(ends.of(function.address).returns.count <= 1 << 16) }
             }
         }
     }

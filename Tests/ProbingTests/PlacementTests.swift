@@ -137,6 +137,45 @@ struct PlacementTests {
         #expect(without < compared / 50, "\(without) of \(compared)")
     }
 
+    /// Of all functions: whatever is found is a return instruction, and none in a function is missing.
+    @Test func endsAreWhereObjdumpSeesReturns() throws {
+        let path = try #require(Disassembly.library)
+        let elf = try #require(OpenFile(path: path).flatMap { ELFFile(.file($0)) })
+        let ends = FunctionEnds(elf)
+        let code = CodeOfFile(elf)
+        let listed = try Disassembly(path).functions.flatMap(\.instructions).map(Line.init)
+        let returns = Set(listed.filter(\.isReturn).compactMap { code.offset(of: $0.address) })
+        var (compared, partly, jumps) = (0, 0, 0)
+        for (name, _, lines) in try Self.functions.get() {
+            let found = ends.of(lines[0].address)
+            #expect(returns.isSuperset(of: found.returns), "\(name)")
+            let own = lines.filter(\.isReturn).compactMap { code.offset(of: $0.address) }
+            if found.areAll { #expect(Set(own).isSubset(of: found.returns), "\(name)") }
+            let range = lines[0].address..<lines[lines.count - 1].address + 1
+            if lines.contains(where: { $0.isJump && !($0.target.map(range.contains) ?? true) }) {
+                jumps += 1
+            } else if !lines.contains(where: \.isIndirectJump) {
+                #expect(found == FunctionEnds.Ends(returns: own, areAll: true, mayJump: false), "\(name)")
+            }
+            compared += 1
+            if !found.areAll { partly += 1 }
+        }
+        #expect(compared > 1500 && jumps > 100, "\(compared), \(jumps)")
+        #expect(partly < compared / 10, "\(partly) of \(compared)")
+    }
+
+    @Test(arguments: [
+        // vpbroadcastb %esi, %zmm16; vpor; kmovw; vmovdqu to memory; vpsubsw
+        ([0x62, 0xe2, 0x7d, 0x48, 0x7a, 0xc6] as [UInt8], true), ([0xc5, 0xf9, 0xeb, 0xc0], true),
+        ([0xc5, 0xf8, 0x90, 0xc8], true), ([0xc5, 0xfe, 0x7f, 0x07], true), ([0xc5, 0xf9, 0xe9, 0xc0], true),
+        // vpxor, vxorps, vmovdqu from memory; jp
+        ([0xc5, 0xf9, 0xef, 0xc0], false), ([0xc5, 0xf8, 0x57, 0xc0], false),
+        ([0xc5, 0xfe, 0x6f, 0x07], false), ([0x7a, 0x02, 0x31, 0xc0], false),
+    ])
+    func whatTheKernelTakesForAJumpIsNotProbed(code: [UInt8], isRefused: Bool) {
+        #expect(ProbePlacement((code + [0xc3])[...]).isRefused == isRefused)
+    }
+
     @Test func aTableOfJumpsIsNotFollowed() throws {
         // switch: some function of the C library has one; printf's machinery has several.
         let found = try Self.functions.get().filter { function in

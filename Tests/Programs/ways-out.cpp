@@ -174,12 +174,36 @@ NOINLINE int recurses(int depth)
 	return inner;
 }
 
+/* The kernel takes an instruction with this opcode for a jump, whatever its prefix. */
+__asm__(".globl begins_with_vector\n"
+	".type begins_with_vector, @function\n"
+	"begins_with_vector: vpor %xmm0, %xmm0, %xmm0\n"
+	"movl $1, %eax\n"
+	"ret\n"
+	".size begins_with_vector, . - begins_with_vector\n");
+extern "C" int begins_with_vector();
+
+/* Where it ends is in a register. */
+__asm__(".globl ends_anywhere\n"
+	".type ends_anywhere, @function\n"
+	"ends_anywhere: jmp *%rsi\n"
+	".size ends_anywhere, . - ends_anywhere\n");
+extern "C" int ends_anywhere(int value, int (*end)(int));
+
+static int returns_value(int value)
+{
+	return value;
+}
+
 static void ends()
 {
+	if (__builtin_cpu_supports("avx"))
+		wrong += begins_with_vector() != 1;
 	for (int i = 0; i < rounds; i++) {
 		jumps_on(i);
 		chooses(i % 9);
 		does_nothing();
+		wrong += ends_anywhere(i, returns_value) != i;
 	}
 	recurses(299);
 }

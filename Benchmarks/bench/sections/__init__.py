@@ -6,11 +6,12 @@ lines of Markdown of it. QUICK has the constants that `Benchmarks/run --quick` p
 """
 
 from bench.sections import (
-    allocations, burst, churn, idle, opens, reports, share, stack_cost, stack_roots, start, switches, symbols, unwind_tables,
+    allocations, burst, churn, function_calls, idle, opens, reports, share, stack_cost, stack_roots, start, switches,
+    symbols, unwind_tables,
 )
 
 ALL = {
     "start": start, "opens": opens, "burst": burst, "churn": churn, "switches": switches, "allocations": allocations,
-    "reports": reports, "stack-cost": stack_cost, "stack-roots": stack_roots, "symbols": symbols,
-    "unwind-tables": unwind_tables, "share": share, "idle": idle,
+    "function-calls": function_calls, "reports": reports, "stack-cost": stack_cost, "stack-roots": stack_roots,
+    "symbols": symbols, "unwind-tables": unwind_tables, "share": share, "idle": idle,
 }
