@@ -2,10 +2,11 @@
 """What a call of a user function costs that is counted or timed."""
 
 import subprocess
+import time
 
 from bench import turns
 from bench.setup import Setup, program
-from bench.tracer import Tracer
+from bench.tracer import PATIENCE, Tracer, TracerFailed
 
 TITLE = "One call of a user function"
 TRACED_CALLS = 50_000
@@ -25,7 +26,8 @@ def measure(setup: Setup) -> dict:
             target.stdout.readline()
             if words is None:
                 return _call(target)
-            with Tracer([str(target.pid) if word == turns.PID else word for word in words]):
+            with Tracer([str(target.pid) if word == turns.PID else word for word in words]) as tracer:
+                _wait_until_counting(tracer)
                 return _call(target)
         finally:
             target.communicate()
@@ -47,6 +49,16 @@ def render(figures: dict) -> list[str]:
         f"costs {ratio:.1f} times what it costs with a return probe, which many programs do not survive.", "",
         *turns.table("ns", figures["rounds"]),
     ]
+
+
+def _wait_until_counting(tracer: Tracer) -> None:
+    """What is reached while probes are put in place does not count, and costs less."""
+    deadline = time.monotonic() + PATIENCE
+    while "Ctrl-C to end" not in tracer.text():
+        if time.monotonic() > deadline:
+            raise TracerFailed(tracer.text())
+        time.sleep(0.02)
+    time.sleep(0.1)
 
 
 def _call(target: subprocess.Popen) -> float:
