@@ -102,7 +102,7 @@ extension EndToEnd {
             (["funclatency"], Int32(64), "give what to look at"),
             (["funclatency", "t:sched:*"], 64, "names no functions"),
             (["funclatency", "-u", "-m", "c:read"], 64, "exclude each other"),
-            (["funclatency", "-l", "65", "c:read"], 64, "give 1 to 64"),
+            (["funclatency", "-l", "65", "c:read"], 64, "expected 1 to 64"),
             (["funclatency", "c:no_such_function"], 1, "nothing here matches"),
             (["funclatency", "--return-probes", "always", "c:_setjmp"], 1, "cannot be timed"),
         ])
