@@ -61,7 +61,7 @@ private func frame(_ kind: String, _ function: String) -> String {
         let text = "a;b 2\na;c 1\nnonsense\n"
         let (profile, complaint) = read(text, piece: piece)
         #expect(profile.map(folded) == "a;b 2\na;c 1\n")
-        #expect(complaint == "1 lines are no folded stacks, the first is line 3")
+        #expect(complaint == "1 lines are not folded stacks, the first is line 3")
     }
 
     @Test func damagedObjectsAreCounted() {
