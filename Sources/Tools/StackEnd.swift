@@ -97,7 +97,7 @@ struct StackStore {
             let process = word(MemoryLayout<stack_trace>.offset(of: \.process))
             guard let names, process > 0 else { return (addresses, StackEnd(end), time) }
             let trusted = names.trusted(
-                addresses, StackEnd(end), of: Int32(truncatingIfNeeded: process), at: time)
+                addresses, StackEnd(end), of: Int32(truncatingIfNeeded: process), at: time, isShared: true)
             return (trusted.addresses, trusted.end, time)
         }
     }

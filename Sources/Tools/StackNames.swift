@@ -78,8 +78,11 @@ final class StackNames {
     }
 
     /// A stack as far as it was surely walked by the rules of the code that was there at the time.
+    ///
+    /// - Parameter isShared: whether other events, at other times, may have the same stack. Then even the first address
+    ///   in code that was replaced may stand for either.
     func trusted(
-        _ addresses: [UInt64], _ end: StackEnd, of process: Int32, at time: UInt64
+        _ addresses: [UInt64], _ end: StackEnd, of process: Int32, at time: UInt64, isShared: Bool = false
     ) -> (addresses: [UInt64], end: StackEnd) {
         guard let changes = feed?.changes[process] else { return (addresses, end) }
         let doubtful = changes.filter { $0.time.contains(time) }
@@ -88,7 +91,10 @@ final class StackNames {
                 doubtful.contains { $0.code.contains(address) }
             })
         else { return (addresses, end) }
-        return (Array(addresses[...first]), StackEnd(UInt8(STACK_END_REMAPPED.rawValue)))
+        return (
+            Array(addresses.prefix(isShared ? first : first + 1)),
+            StackEnd(UInt8(STACK_END_REMAPPED.rawValue))
+        )
     }
 
     /// Ends the walks that programs have left to us so far.

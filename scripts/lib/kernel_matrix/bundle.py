@@ -63,7 +63,13 @@ def is_static(program: Path) -> bool:
 def compile_programs(names: list[str], sources: Path, built: Path) -> list[Path]:
     """Static, so that they run in a guest that has no libraries. Unchanged ones are kept."""
     built.mkdir(parents=True, exist_ok=True)
-    return [_compile(sources / f"{name}.c", built / name) for name in sorted(set(names))]
+    return [_compile(_source(sources, name), built / name) for name in sorted(set(names))]
+
+
+def _source(sources: Path, name: str) -> Path:
+    """In C++, if there is such a file."""
+    other = sources / f"{name}.cpp"
+    return other if other.exists() else sources / f"{name}.c"
 
 
 def _compile(source: Path, target: Path) -> Path:
@@ -75,7 +81,8 @@ def _compile(source: Path, target: Path) -> Path:
     handle, fresh = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
     os.close(handle)
     try:
-        compiler = os.environ.get("CC", "cc").split()
+        variable, usual = ("CXX", "c++") if source.suffix == ".cpp" else ("CC", "cc")
+        compiler = os.environ.get(variable, usual).split()
         _run([*compiler, "-O2", "-g", "-static", "-pthread", "-o", fresh, str(source)])
         os.chmod(fresh, 0o755)
         os.rename(fresh, target)
