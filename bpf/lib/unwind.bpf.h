@@ -103,6 +103,7 @@ struct stack_slot {
 	__u8 is_32_bit; /* words of the stack are of 4 bytes */
 	__u8 jumps; /* how often the stack pointer went where no frame could have taken it */
 	__u32 recorded; /* the memo that is being written, plus 1 */
+	__u64 called, called_behind; /* where a call leads that is judged */
 	__u64 window_start, window_bytes;
 	struct user_registers registers;
 	__u64 window[WINDOW_BYTES / sizeof(__u64)];
@@ -377,43 +378,69 @@ static __always_inline int return_address_offset(__u64 pc);
 
 #define FUNCTION_MOST_BYTES (1 << 16)
 
-/* Whether an address is where the function may begin that the code in hand is in: the same mapping, without rules. */
-static __always_inline bool may_begin_function(struct stack_slot *slot, __u32 id, __u64 address)
+/*
+ * Whether an address is where the function may begin that the code in hand (slot->hand_pc) is in: the same mapping,
+ * without rules. Leaves another mapping in the slot. A function of its own: verified once.
+ */
+__attribute__((noinline)) int may_begin_function(__u32 id, __u64 address)
 {
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
 	struct unwind_rule *rule;
 
-	if (slot->hand_pc - address >= FUNCTION_MOST_BYTES || find_mapping(id, address) ||
+	if (!slot || slot->hand_pc - address >= FUNCTION_MOST_BYTES || find_mapping(id, address) ||
 	    slot->map_start != slot->hand_start)
-		return false;
+		return 0;
 	rule = find_rule(slot, address);
 	return !rule || rule->cfa == CFA_NO_RULE;
 }
 
-/*
- * Whether the call before a return address has led to the code in hand (slot->hand_pc). Leaves another mapping in the
- * slot.
- */
-__attribute__((noinline)) int judge_call(__u32 id, __u64 ra)
+/* Where the call before a return address leads, and what it reaches if that is a stub. */
+__attribute__((noinline)) int find_called(__u32 id, __u64 ra)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
-	__u64 target, behind;
 
 	if (!slot)
+		return 0;
+	slot->called = called_address(ra);
+	slot->called_behind = slot->called ? behind_stub(slot->called) : 0;
+	return 0;
+}
+
+/* Whether the call before a return address has led to the code in hand. Leaves another mapping in the slot. */
+static __always_inline int judge_call(struct stack_slot *slot, __u32 id, __u64 ra)
+{
+	__u64 behind;
+
+	find_called(id, ra);
+	if (!slot->called)
 		return CALL_UNKNOWN;
-	target = called_address(ra);
-	if (!target)
-		return CALL_UNKNOWN;
-	if (may_begin_function(slot, id, target))
+	if (may_begin_function(id, slot->called))
 		return CALL_REACHES;
-	behind = behind_stub(target);
+	behind = slot->called_behind;
 	if (behind == STUB_NOT_USED)
 		return CALL_UNKNOWN;
-	if (behind && may_begin_function(slot, id, behind))
+	if (behind && may_begin_function(id, behind))
 		return CALL_REACHES;
-	return find_mapping(id, target) ? CALL_UNKNOWN : CALL_ELSEWHERE;
+	return find_mapping(id, slot->called) ? CALL_UNKNOWN : CALL_ELSEWHERE;
 }
 
 #define SCANNED_WORDS 128
+
+#define SCAN_GOES_ON 1
+
+/* One word of a scan: 0 if it has led to the caller, SCAN_GOES_ON, or -1 if it cannot be read. Verified once. */
+__attribute__((noinline)) int scan_word(__u32 id, __u64 place)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
+	__u64 ra = 0;
+
+	if (!slot || read_stack(slot, id, place, &ra))
+		return -1;
+	if (!is_code(id, ra - 1) || judge_call(slot, id, ra) != CALL_REACHES)
+		return SCAN_GOES_ON;
+	slot->by_frame_pointer = 1;
+	return go_to_caller(slot, ra, place + sizeof(__u64), slot->fp);
+}
 
 /*
  * The caller of code that has neither rules nor a frame pointer: the first word of the stack that is the return
@@ -422,7 +449,7 @@ __attribute__((noinline)) int judge_call(__u32 id, __u64 ra)
 __attribute__((noinline)) int step_by_scanning(__u32 id, int why)
 {
 	struct stack_slot *slot = bpf_map_lookup_elem(&stack_slots, &id);
-	__u64 end, place, ra = 0;
+	__u64 end, place;
 
 	if (!slot)
 		return STACK_END_BUSY;
@@ -431,14 +458,12 @@ __attribute__((noinline)) int step_by_scanning(__u32 id, int why)
 	end = place + SCANNED_WORDS * sizeof(__u64);
 	if (slot->fp > place && slot->fp < end)
 		end = slot->fp;
-	for (int i = 0; i < SCANNED_WORDS; i++) {
-		if (place >= end || read_stack(slot, id, place, &ra))
-			return why;
+	for (int i = 0; i < SCANNED_WORDS && place < end; i++) {
+		int result = scan_word(id, place);
+
+		if (result != SCAN_GOES_ON)
+			return result ? why : 0;
 		place += sizeof(__u64);
-		if (is_code(id, ra - 1) && judge_call(id, ra) == CALL_REACHES) {
-			slot->by_frame_pointer = 1;
-			return go_to_caller(slot, ra, place, slot->fp);
-		}
 	}
 	return why;
 }
@@ -456,7 +481,7 @@ __attribute__((noinline)) int step_from_bare_leaf(__u32 id)
 	place = slot->sp + (offset > 0 ? offset : 0);
 	if (read_stack(slot, id, place, &ra) || !is_code(id, ra - 1))
 		return -1;
-	if (offset < 0 && judge_call(id, ra) != CALL_REACHES)
+	if (offset < 0 && judge_call(slot, id, ra) != CALL_REACHES)
 		return -1;
 	slot->by_frame_pointer = 1;
 	return go_to_caller(slot, ra, place + sizeof(__u64), slot->fp);
@@ -493,7 +518,7 @@ __attribute__((noinline)) int step_by_frame_pointer(__u32 id, int why)
 		return STACK_END_ROOT;
 	if (!is_user_address(ra) || (slot->list.serial && !is_code(id, ra - 1)))
 		return of_file ? STACK_END_TO_SCAN : why;
-	if (of_file && judge_call(id, ra) == CALL_ELSEWHERE)
+	if (of_file && judge_call(slot, id, ra) == CALL_ELSEWHERE)
 		return STACK_END_TO_SCAN;
 	slot->by_frame_pointer = 2;
 	return go_to_caller(slot, ra, fp + 16, next);
