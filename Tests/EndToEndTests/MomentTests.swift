@@ -158,10 +158,17 @@ extension EndToEnd {
             #expect(tracer.wait(patience: 60) == .exited(0))
             let stacks = try Stack.all(String(decoding: try output.contents(), as: UTF8.self))
                 .filter { $0.pid == runner.pid }
+            var named: Int64 = 0
             for part in ["first", "second"] {
-                let blocks = stacks.filter { $0.has(part + "_waits") }.reduce(0) { $0 + ($1.blocks ?? 0) }
-                #expect(blocks == 3, "\(part): \(blocks) waits")
+                let blocks = stacks.filter { $0.has(part + "_waits") }.reduce(0) {
+                    $0 + Int64($1.blocks ?? 0)
+                }
+                #expect(blocks > 0 && blocks <= 3, "\(part): \(blocks) waits")
+                named += blocks
             }
+            // On a busy machine a stack may be cut, because its program began only a moment ago.
+            let cut = stacks.filter { $0.userStackEnd != "root" }.reduce(0) { $0 + Int64($1.blocks ?? 0) }
+            #expect(named + cut >= 6, "\(named) named, \(cut) cut")
         }
 
         @Test(.require(.root))

@@ -69,7 +69,15 @@ import Testing
         try output("cc", "-O1", "-g", "-pthread", "-no-pie", Self.source, "-o", program)
         let place = try address(of: "works", in: program)
         let symbolizer = Symbolizer(options: SymbolizerOptions())
-        try whileMoved(program, "map", before: symbolizer.observe) { process in
+        // Its parent goes on before the kernel has mapped the program.
+        func observe(_ process: Int32) {
+            for _ in 0..<3000 {
+                symbolizer.observe(process: process)
+                if symbolizer.code(of: process)?.contains(where: { $0.module != nil }) == true { return }
+                usleep(10_000)
+            }
+        }
+        try whileMoved(program, "map", before: observe) { process in
             let region = try #require(symbolizer.code(of: process)?.first { $0.module != nil })
             let memory = CodeMapping(
                 start: region.start, length: region.end - region.start, offset: 0, major: 0, minor: 0,
