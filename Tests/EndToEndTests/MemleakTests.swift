@@ -19,6 +19,12 @@ struct LeakRow: Decodable {
     let pid: Int32?
     /// Of a report with --follow: why there is one.
     let cause: String?
+    let userStackEnd: String?
+
+    enum CodingKeys: String, CodingKey {
+        case type, bytes, allocations, estimated, frames, pid, cause
+        case userStackEnd = "user_stack_end"
+    }
 
     func has(_ function: String) -> Bool { frames?.contains { $0.function == function } ?? false }
 
