@@ -99,7 +99,7 @@ dist: build/dist/apus
 	cd build && sha256sum $(notdir $(TARBALL)) >$(notdir $(TARBALL)).sha256
 
 # Debian's names of architectures are others. The executable needs no other package.
-deb: dist
+deb:
 	scripts/build-deb --version $(VERSION) --arch $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(ARCH))) build
 
 build/dist/apus: build/apus

@@ -35,6 +35,13 @@ package struct CommonOptions: ParsableArguments {
     package var verbose = false
 
     package init() {}
+
+    /// Takes over a command's own spelling of --duration.
+    mutating func setDuration(_ seconds: Double?) throws {
+        guard let seconds else { return }
+        guard duration == nil else { throw ValidationError("the duration was given twice.") }
+        duration = seconds
+    }
 }
 
 /// How the option is spelled that chooses threads: some commands need its letter for something else.

@@ -70,11 +70,8 @@ package struct Offcputime: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        if let seconds {
-            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
-            common.duration = seconds
-            self.seconds = nil
-        }
+        try common.setDuration(seconds)
+        seconds = nil
         if userTasksOnly && kernelTasksOnly {
             throw ValidationError("-u and -k exclude each other: give one of them.")
         }

@@ -31,11 +31,8 @@ package struct Opensnoop: TracingCommand {
             targets.comm = name
             selection.name = nil
         }
-        if let seconds = selection.duration {
-            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
-            common.duration = seconds
-            selection.duration = nil
-        }
+        try common.setDuration(selection.duration)
+        selection.duration = nil
         if let pages = selection.bufferPages {
             guard common.bufferSize == nil else {
                 throw ValidationError("--buffer-pages and --buffer-size mean the same: give one of them.")

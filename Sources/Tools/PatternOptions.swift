@@ -59,15 +59,6 @@ package struct ReportOptions: ParsableArguments {
     package init() {}
 }
 
-extension CommonOptions {
-    /// Takes over a command's own spelling of --duration.
-    mutating func setDuration(_ seconds: Double?) throws {
-        guard let seconds else { return }
-        guard duration == nil else { throw ValidationError("the duration was given twice.") }
-        duration = seconds
-    }
-}
-
 extension Session {
     /// The one process that is traced, if there is only one and it runs already.
     var onlyProcess: Int32? {

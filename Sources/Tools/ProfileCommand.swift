@@ -85,11 +85,8 @@ package struct ProfileCommand: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        if let seconds {
-            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
-            common.duration = seconds
-            self.seconds = nil
-        }
+        try common.setDuration(seconds)
+        seconds = nil
         if let threads {
             guard targets.threads == nil else {
                 throw ValidationError("-L and --tid mean the same: give one of them.")

@@ -5,7 +5,7 @@ internal import Symbolization
 /// What was measured under stacks that have names, for millions of stacks of as many processes.
 ///
 /// Stacks are a tree of their beginnings, whose nodes are numbers of what addresses stand for: processes that run the
-/// same programs share them, wherever their code is mapped. A row is a stack, a task and its values, in some fifty bytes.
+/// same programs share them, wherever their code is mapped. A row is a stack, a task and its values.
 struct StackSums {
     /// What an address stands for: a function and those inlined there, the innermost first; or how a stack ends.
     struct Part: Hashable {

@@ -24,11 +24,8 @@ package struct Syscount: TracingCommand {
     package var user: UInt32? { userOption.user }
 
     package mutating func validate() throws {
-        if let seconds = display.duration {
-            guard common.duration == nil else { throw ValidationError("the duration was given twice.") }
-            common.duration = seconds
-            display.duration = nil
-        }
+        try common.setDuration(display.duration)
+        display.duration = nil
         try targets.setCgroup(shortCgroup.take())
         if display.byProcess && display.histogram {
             throw ValidationError("-P and --histogram exclude each other: give one of them.")
