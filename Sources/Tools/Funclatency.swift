@@ -265,7 +265,7 @@ let funclatencyDiscussion = """
     OVERHEAD: Two small programs run for each call, one at its entry and one at its return. The kernel has to step \
     through a return instruction, which takes two traps: a call of a user function takes some microseconds longer, in \
     some virtual machines tens of them. Of these the time shown has about half a microsecond, more for each call \
-    inside: what is shorter cannot be told from nothing. --return-probes always costs less where traps are expensive, \
+    inside: shorter calls cannot be measured. --return-probes always costs less where traps are expensive, \
     and can end the program that is traced. Where the kernel has to step through the instruction at the entry as well, \
     the times include that; it is said for how many functions that is so.
 
@@ -283,10 +283,10 @@ let funclatencyDiscussion = """
     and its like are left out.
 
     LIMITS: Go moves the stack of a goroutine when it grows. Calls that are under way then count as not returned, and a \
-    function that makes it grow is entered twice, for us. Functions that the compiler has inlined, and those that are \
+    function that makes it grow counts as entered twice. Functions that the compiler has inlined, and those that are \
     chosen as a library is loaded (such as memcpy), have no calls to time. A few functions begin with a vector \
-    instruction that the kernel would take for a jump: these are left out. On some kernels the returns of a kernel \
-    function that many threads are in at once are not all told: those calls never return, for us.
+    instruction that the kernel would take for a jump: these are left out. On some kernels returns of a kernel \
+    function that many threads are in at once are missed: these calls are not counted.
 
     COMPATIBILITY: The options of BCC's funclatency and of libbpf-tools' are all there. BCC needs --level to time \
     nested calls right; here it is a limit. Both time user functions by return probes always.
