@@ -140,7 +140,11 @@ final class Attached {
 
     /// Waits until the program has said how its work ended, lets it end, and the tracer with it.
     func finish(after text: String) throws -> String {
-        try eventually("the program's results") { try printed().contains(text) }
+        try eventually("the program's results") {
+            if try printed().contains(text) { return true }
+            if let end = target.end() { throw HarnessError("the program has ended without results: \(end)") }
+            return false
+        }
         try input.close()
         let end = tracer.wait(patience: 60)
         guard end == .exited(0) else { throw HarnessError("\(end): \(try complaints())") }
