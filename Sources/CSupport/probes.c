@@ -77,19 +77,6 @@ int apus_attach_to_event(int event, int program)
 	return ioctl(event, PERF_EVENT_IOC_ENABLE, 0);
 }
 
-int apus_code_file(void)
-{
-	unsigned char code[4096];
-	int file = memfd_create("apus-probe", MFD_CLOEXEC);
-
-	memset(code, 0x90 /* nop */, sizeof(code));
-	if (file >= 0 && write(file, code, sizeof(code)) == sizeof(code))
-		return file;
-	if (file >= 0)
-		close(file);
-	return -1;
-}
-
 int apus_start_stops(pid_t child)
 {
 	long options = PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;

@@ -21,6 +21,8 @@ package final class AllocatorFinder {
     private let objects: [String]
     private let known: KnownFiles
     private var lastMappings: [Mapping] = []
+    /// What `lookAhead` has found.
+    private var early: [FoundAllocator] = []
     /// How many files with code were looked into.
     package private(set) var filesSeen = 0
     /// Whether one of them is for the 32-bit x86.
@@ -49,6 +51,14 @@ package final class AllocatorFinder {
 
     /// Allocators, and what begins exceptions, in files that were not mapped at the last look.
     package func look() -> [FoundAllocator] {
+        defer { early = [] }
+        return early + lookAtNew()
+    }
+
+    /// Looks for what the next look will return, so that that is quick.
+    package func lookAhead() { early += lookAtNew() }
+
+    private func lookAtNew() -> [FoundAllocator] {
         var directory = "\(root)/\(process)"
         guard var bytes = readFile(directory + "/maps", limit: 1 << 26) else { return [] }
         if bytes.isEmpty {

@@ -61,15 +61,15 @@ final class MemleakRun {
     }
 
     func run() throws {
+        if let process {
+            try names.watch(WatchedProcesses([process], follows: options.follow), session)
+        }
         let (loaded, unwinder) = try session.loadStacks(
-            "memleak", options.pictures.walk, user: process != nil, tracesLaunched: false,
-            configure: configure)
+            "memleak", options.pictures.walk, user: process != nil, names: names, tracesLaunched: false,
+            meanwhile: lookAhead, configure: configure)
         books = MemleakBooks(options, loaded, names)
         // Keeps the unwinder up to date with what is mapped, before programs are attached.
-        if let process {
-            try names.serve(
-                [unwinder], session, watching: WatchedProcesses([process], follows: options.follow))
-        }
+        if process != nil { try names.serve([unwinder], session) }
         observe()
         if let process, let finder {
             try prepare(loaded, process, finder)
@@ -101,6 +101,11 @@ final class MemleakRun {
     }
 
     // MARK: - The process
+
+    /// Before programs are loaded.
+    private func lookAhead() {
+        if !options.mappings, session.launchedProcess == nil { finder?.lookAhead() }
+    }
 
     /// While the process lives, so that its frames can be named when it is gone.
     private func observe() {

@@ -52,11 +52,14 @@ final class OffCPUTrace {
     private static let traced: UInt32 = 8
     private var before: BlockedBefore?
 
-    init(_ session: Session, _ choice: Choice, _ options: StackOptions, stackStorage: UInt32) throws {
+    init(
+        _ session: Session, _ choice: Choice, _ options: StackOptions, _ names: StackNames,
+        stackStorage: UInt32
+    ) throws {
         self.choice = choice
         launched = session.launchedProcess
         (object, unwinder) = try session.loadStacks(
-            "offcputime", options.pictures.walk, user: options.wantsUser
+            "offcputime", options.pictures.walk, user: options.wantsUser, names: names
         ) {
             object, _ in
             object.setConstant("offcputime_config", to: choice.config)

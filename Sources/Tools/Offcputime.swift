@@ -112,7 +112,6 @@ package struct Offcputime: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let blocks = try OffCPUTrace(session, choice, stacks, stackStorage: stackStorage)
         let baseline = try histograms.compare.first.map(DistributionRecord.read)
         var style = StackReport.Style(
             valueTypes: [
@@ -124,6 +123,8 @@ package struct Offcputime: TracingCommand {
         style.divisor = 1000
         style.palette = .offCPU
         let report = StackReport(stacks, style, json: common.json)
+        try report.watch(session)
+        let blocks = try OffCPUTrace(session, choice, stacks, report.names, stackStorage: stackStorage)
         try report.serve([blocks.unwinder], session)
         try session.run(
             blocks.object, of: "blocks", lostTotals: StackStore.lostTotals(of: "blocks"),

@@ -107,11 +107,15 @@ package struct ProfileCommand: TracingCommand {
 
     private var rate: SamplingRate { period.map { .period($0) } ?? .frequency(frequency ?? 49) }
 
-    private func load(_ session: Session) throws -> (object: LoadedObject, unwinder: StackUnwinder?) {
+    private func load(
+        _ session: Session, _ names: StackNames
+    ) throws -> (object: LoadedObject, unwinder: StackUnwinder?) {
         var config = profile_config()
         config.sides = stacks.sides
         config.include_idle = includeIdle ? 1 : 0
-        return try session.loadStacks("profile", stacks.pictures.walk, user: stacks.wantsUser) { object, _ in
+        return try session.loadStacks(
+            "profile", stacks.pictures.walk, user: stacks.wantsUser, names: names
+        ) { object, _ in
             object.setConstant("profile_config", to: config)
         }
     }
@@ -134,11 +138,13 @@ package struct ProfileCommand: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        let (loaded, unwinder) = try load(session)
+        let report = StackReport(stacks, style, json: common.json)
+        try report.watch(session)
+        let (loaded, unwinder) = try load(session, report.names)
         let blocks =
             offCPU
-            ? try OffCPUTrace(session, .init(sides: stacks.sides), stacks, stackStorage: stackStorage) : nil
-        let report = StackReport(stacks, style, json: common.json)
+            ? try OffCPUTrace(
+                session, .init(sides: stacks.sides), stacks, report.names, stackStorage: stackStorage) : nil
         try report.serve([unwinder, blocks?.unwinder], session)
         let sampler = try CPUSampler(
             loaded, program: unwinder == nil ? "take_sample_fp" : "take_sample", rate: rate, only: cpu,

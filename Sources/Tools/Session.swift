@@ -75,9 +75,14 @@ package final class Session {
 
     /// Loads an object and fills its filters.
     ///
-    /// - Parameter waitsForFirstInstruction: leaves the launched command out until `beforeFirstInstruction` was called.
-    func load(_ object: consuming OpenObject, waitsForFirstInstruction: Bool = false) throws -> LoadedObject {
-        let loaded = try object.load()
+    /// - Parameters:
+    ///   - waitsForFirstInstruction: leaves the launched command out until `beforeFirstInstruction` was called.
+    ///   - work: done while the kernel verifies the programs; it must not use them, nor libbpf.
+    func load(
+        _ object: consuming OpenObject, waitsForFirstInstruction: Bool = false,
+        meanwhile work: (() -> Void)? = nil
+    ) throws -> LoadedObject {
+        let loaded = try object.load(meanwhile: work)
         try filter.fill(loaded, without: waitsForFirstInstruction ? launchedProcess : nil)
         return loaded
     }

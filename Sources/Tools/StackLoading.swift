@@ -8,21 +8,29 @@ extension Session {
     ///
     /// - Parameters:
     ///   - user: whether user stacks are wanted.
+    ///   - names: what will name the user stacks; it looks at processes while the programs are loaded.
     ///   - tracesLaunched: whether the launched command is to be traced once `beforeFirstInstruction` was called; else
     ///     it is from the beginning.
+    ///   - work: done while the programs are loaded; it must not use them, nor libbpf.
     ///   - configure: sets the object's own constants and sizes, knowing whether stacks are walked by tables; called
     ///     again for a second try.
     /// - Returns: the object, and what serves its unwinder; nil where user stacks follow frame pointers, or are not
     ///   wanted.
     func loadStacks(
-        _ image: String, _ options: UnwindOptions, user: Bool, tracesLaunched: Bool = true,
+        _ image: String, _ options: UnwindOptions, user: Bool, names: StackNames, tracesLaunched: Bool = true,
+        meanwhile work: @escaping () -> Void = {},
         configure: (borrowing OpenObject, _ byTables: Bool) throws -> Void
     ) throws -> (object: LoadedObject, unwinder: StackUnwinder?) {
         func loaded(byTables: Bool) throws -> LoadedObject {
             let object = try open(image)
             try prepareStacks(object, options, byTables: byTables)
             try configure(object, byTables)
-            return try load(object, waitsForFirstInstruction: byTables && tracesLaunched)
+            return try load(
+                object, waitsForFirstInstruction: byTables && tracesLaunched,
+                meanwhile: {
+                    if byTables { names.lookAround(self) }
+                    work()
+                })
         }
         if options.unwind != .fp, user {
             do {

@@ -14,6 +14,9 @@ final class StackNames {
     /// When processes were last looked at, and how long that took, in nanoseconds.
     private var lastLook: [Int32: (time: UInt64, took: UInt64)] = [:]
     private var feed: UnwinderFeed?
+    private let early: EarlyTables
+    /// The processes that matter; nil for all.
+    private var watched: WatchedProcesses?
     /// Tells the symbolizer of processes; without it they are looked at when they are first seen.
     private var watch: TaskWatch?
     private var debugFiles: DebugFileServer?
@@ -26,32 +29,50 @@ final class StackNames {
         reader = ReaderProcess(
             executable: Reader.executable, options: settings, lines: options.lines || options.inlines)
         symbolizer = Symbolizer(options: settings, reader: reader)
+        early = EarlyTables(reader)
     }
 
-    /// Follows what processes map from now on, where the kernel lets us, and tells unwinders.
+    /// Follows what processes map from now on, where the kernel lets us.
     ///
-    /// To be called before programs are attached: stacks are right from the first one on.
-    ///
-    /// - Parameter only: the processes that matter; nil for all.
-    func serve(_ unwinders: [StackUnwinder?], _ session: Session, only processes: Set<Int32>?) throws {
-        try serve(unwinders, session, watching: processes.map { WatchedProcesses($0) })
-    }
-
-    /// The same.
-    func serve(_ unwinders: [StackUnwinder?], _ session: Session, watching processes: WatchedProcesses?)
-        throws
-    {
+    /// - Parameter processes: those that matter; nil for all.
+    func watch(_ processes: WatchedProcesses?, _ session: Session) throws {
         say = session.say
         debugFiles = try options.debugFiles.server(session)
+        watched = processes
         watch = try TaskWatch(session, feeding: symbolizer, only: processes)
-        let served = unwinders.compactMap { $0 }
-        guard !served.isEmpty || !session.meanings.isEmpty else { return }
-        for unwinder in served { unwinder.makeTables = reader.unwindTables }
-        let feed = UnwinderFeed(served, session.meanings, symbolizer, only: processes)
+    }
+
+    /// Looks at the processes that may be traced, and makes the tables of their code, for programs that are not there
+    /// yet.
+    func lookAround(_ session: Session) {
+        guard feed == nil else { return }
+        early.make(observeLiving(session).newModules)
+    }
+
+    private func observeLiving(_ session: Session) -> UnwinderFeed {
+        if let feed { return feed }
+        let feed = UnwinderFeed(symbolizer, only: watched)
         self.feed = feed
-        watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         for process in session.livingProcesses { symbolizer.observe(process: process) }
-        feed.flush()
+        return feed
+    }
+
+    /// Tells unwinders of what processes map.
+    ///
+    /// To be called before programs are attached: stacks are right from the first one on.
+    func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
+        let served = unwinders.compactMap { $0 }
+        guard !served.isEmpty || !session.meanings.isEmpty else {
+            feed = nil
+            symbolizer.codeChanged = nil
+            return
+        }
+        for unwinder in served { unwinder.makeTables = early.take }
+        let feed = observeLiving(session)
+        watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
+        feed.serve(served, session.meanings)
+        early.forget()
+        let processes = watched
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
         deferred = try served.map { unwinder in
             try DeferredStacks(
@@ -298,7 +319,7 @@ final class StackNames {
         let counts = unwinder.counts
         session.explain(
             "unwinding: \(counts.rows) rows of \(counts.files) files in \(unwinder.bytesHeld / 1024) KB, made in "
-                + "\(counts.nanoseconds / 1_000_000) ms")
+                + "\((counts.nanoseconds + early.nanoseconds) / 1_000_000) ms")
         if counts.filesLeftOut + counts.processesLeftOut > 0 {
             session.say(
                 "\(counts.filesLeftOut) files and \(counts.processesLeftOut) processes did not fit into the "

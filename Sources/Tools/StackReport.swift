@@ -37,10 +37,16 @@ final class StackReport {
         namer = StackNamer(names, detail, width: style.valueTypes.count)
     }
 
+    /// Follows what processes map from now on. To be called before programs are loaded.
+    func watch(_ session: Session) throws {
+        guard !options.kernelOnly else { return }
+        try names.watch(session.onlyProcesses.map { WatchedProcesses($0) }, session)
+    }
+
     /// To be called before programs are attached: stacks are right from the first one on.
     func serve(_ unwinders: [StackUnwinder?], _ session: Session) throws {
         guard !options.kernelOnly else { return }
-        try names.serve(unwinders, session, only: session.onlyProcesses)
+        try names.serve(unwinders, session)
     }
 
     /// With `-v`: how user stacks ended, and what the unwinder holds.

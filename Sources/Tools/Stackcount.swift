@@ -85,8 +85,13 @@ package struct Stackcount: TracingCommand {
 
     package func trace(_ session: Session) throws {
         let targets = try pattern.targets(Self.kinds, session)
+        var style = StackReport.Style(
+            valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")
+        style.offsets = offsets
+        let report = StackReport(stacks, style, json: common.json)
+        try report.watch(session)
         let (object, unwinder) = try session.loadStacks(
-            "stackcount", stacks.pictures.walk, user: stacks.wantsUser
+            "stackcount", stacks.pictures.walk, user: stacks.wantsUser, names: report.names
         ) {
             object, byTables in
             object.setConstant("stackcount_config", to: config)
@@ -95,10 +100,6 @@ package struct Stackcount: TracingCommand {
             ProbeTargets.configure(object, Self.programs(byTables: byTables), targets)
         }
         guard let targets else { return }
-        var style = StackReport.Style(
-            valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")
-        style.offsets = offsets
-        let report = StackReport(stacks, style, json: common.json)
         try report.serve([unwinder], session)
         let probes = try AttachedProbes(
             targets, [Self.programs(byTables: unwinder != nil)], of: object, session)

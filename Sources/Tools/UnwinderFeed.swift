@@ -28,29 +28,34 @@ final class MeaningTable {
 /// Brings what a symbolizer learns of processes to unwinders, many changes at once: a process that starts maps one
 /// file after the other.
 final class UnwinderFeed {
-    let unwinders: [StackUnwinder]
-    private let meanings: [MeaningTable]
+    private(set) var unwinders: [StackUnwinder] = []
+    private var meanings: [MeaningTable] = []
     private let symbolizer: Symbolizer
-    private let only: WatchedProcesses?
     private var changed: Set<Int32> = []
     /// Processes that have mapped so much that to tell of it takes long, and until when what they map has to wait.
     private var busyUntil: [Int32: UInt64] = [:]
     /// Of those that wait: up to when programs know all.
     private var toldUpTo: [Int32: UInt64] = [:]
 
+    /// Remembers from now on what changes.
+    ///
     /// - Parameter only: the processes that matter; nil for all.
-    init(
-        _ unwinders: [StackUnwinder], _ meanings: [MeaningTable], _ symbolizer: Symbolizer,
-        only: WatchedProcesses?
-    ) {
-        self.unwinders = unwinders
-        self.meanings = meanings
+    init(_ symbolizer: Symbolizer, only: WatchedProcesses?) {
         self.symbolizer = symbolizer
-        self.only = only
         symbolizer.codeChanged = { [unowned self] process in
             if only?.contains(process) ?? true { changed.insert(process) }
         }
     }
+
+    /// Tells these of what is known, and from now on of what changes.
+    func serve(_ unwinders: [StackUnwinder], _ meanings: [MeaningTable]) {
+        self.unwinders = unwinders
+        self.meanings = meanings
+        flush()
+    }
+
+    /// Files of code that nobody has been told of.
+    var newModules: [Module] { changed.flatMap { symbolizer.code(of: $0) ?? [] }.compactMap(\.module) }
 
     /// Code in whose place there was other code, and when programs may have used the rules of that, in nanoseconds of
     /// the monotonic clock.

@@ -6,7 +6,7 @@ internal import Glibc
 package enum LibbpfLog {
     /// Only the end of a log says why the verifier refused.
     private static let tailBytes = 4096
-    // One thread runs all of the program; libbpf calls back on it.
+    // One thread at a time is in libbpf, and it calls back on that.
     nonisolated(unsafe) private static var tail: [UInt8] = []
     nonisolated(unsafe) private static var verbose = false
 

@@ -66,18 +66,28 @@ package struct OpenObject: ~Copyable {
             bpf_map__set_value_size(Self.map(map, of: object), bytes), "resize the values of the map \(map)")
     }
 
-    /// Hands the object to the kernel's verifier.
+    /// Hands the object to the kernel's verifier, which takes tens of milliseconds.
     ///
+    /// - Parameter work: done meanwhile; it must not use libbpf.
     /// - Throws: `BPFError` with the end of the verifier's log.
-    package consuming func load() throws(BPFError) -> LoadedObject {
+    package consuming func load(meanwhile work: (() -> Void)? = nil) throws(BPFError) -> LoadedObject {
         // libbpf reads all of the kernel's types twice over for a moment: the peak of our memory.
         apus_release_code_pages()
         do {
-            try check(bpf_object__load(object), "load the BPF programs")
+            try check(Self.load(object, meanwhile: work), "load the BPF programs")
         } catch {
             throw error  // deinit closes the object
         }
         return LoadedObject(taking: take())
+    }
+
+    private static func load(_ object: OpaquePointer, meanwhile work: (() -> Void)?) -> Int32 {
+        guard let work else { return bpf_object__load(object) }
+        var result: Int32 = 0
+        let loading = SideThread { result = bpf_object__load(object) }
+        work()
+        loading.join()
+        return result
     }
 
     private consuming func take() -> OpaquePointer {

@@ -108,9 +108,6 @@ int apus_probe_event_open(const struct apus_probe_event *event);
 /* Runs a program at a perf event, until that is closed. 0, or -1 and errno. */
 int apus_attach_to_event(int event, int program);
 
-/* A file without a name that holds code nobody runs: to try probes on. -1 on failure. */
-int apus_code_file(void);
-
 /*
  * Stops of a child that is about to execute a program: at that, and at the
  * entry and the exit of each system call until apus_end_stops.
