@@ -72,8 +72,16 @@ extension Session {
     }
 
     /// The processes that can be traced; nil if there may be others than are known now.
-    var onlyProcesses: Set<Int32>? {
-        guard let chosen = chosenTasks, !filter.follow else { return nil }
+    var onlyProcesses: Set<Int32>? { filter.follow ? nil : chosenProcesses }
+
+    /// The processes whose stacks can be taken, with their children where these are followed; nil for all.
+    var watchedProcesses: WatchedProcesses? {
+        chosenProcesses.map { WatchedProcesses($0, follows: filter.follow) }
+    }
+
+    /// Those that were chosen by their numbers; nil if none were.
+    private var chosenProcesses: Set<Int32>? {
+        guard let chosen = chosenTasks else { return nil }
         let owners = filter.threads.compactMap { filter.processOfThread[$0] ?? $0 }
         let processes = Set(chosen.processes).union(owners)
         return processes.isEmpty ? nil : processes

@@ -47,6 +47,7 @@ final class StackNames {
     func lookAround(_ session: Session) {
         guard feed == nil else { return }
         early.make(observeLiving(session).newModules)
+        watch?.catchUp()
     }
 
     private func observeLiving(_ session: Session) -> UnwinderFeed {
@@ -69,16 +70,20 @@ final class StackNames {
         }
         for unwinder in served { unwinder.makeTables = early.take }
         let feed = observeLiving(session)
+        // Loading the programs takes a while, in which more may happen than there is room for.
+        if watch?.begin() ?? false {
+            for process in session.livingProcesses { symbolizer.observe(process: process) }
+        }
         watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         feed.serve(served, session.meanings)
         early.forget()
-        let processes = watched
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
         deferred = try served.map { unwinder in
             try DeferredStacks(
                 unwinder, symbolizer, session,
                 catchUp: { [unowned self] process, address, time in
-                    if processes?.contains(process) ?? true { look(process, at: address, time) }
+                    watched?.add(process)
+                    if watched?.contains(process) ?? true { look(process, at: address, time) }
                 },
                 isDoubtful: { process, time in
                     feed.changes[process]?.contains { $0.time.contains(time) } ?? false
@@ -135,6 +140,7 @@ final class StackNames {
     /// Call while a process lives, so that its frames can be named when it is gone.
     func observe(_ process: Int32) {
         defer { feed?.flush() }
+        watched?.add(process)
         watch?.catchUp()
         if symbolizer.keep(process: process), watch != nil { return }
         symbolizer.observe(process: process)
@@ -148,6 +154,7 @@ final class StackNames {
         _ process: Int32, at nanoseconds: UInt64, running address: UInt64?, isCut: Bool = false
     ) -> UInt64? {
         defer { feed?.flush() }
+        watched?.add(process)
         guard let watch else {
             look(process, at: nanoseconds, running: address, isCut: isCut)
             return nil

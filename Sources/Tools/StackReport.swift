@@ -40,7 +40,7 @@ final class StackReport {
     /// Follows what processes map from now on. To be called before programs are loaded.
     func watch(_ session: Session) throws {
         guard !options.kernelOnly else { return }
-        try names.watch(session.onlyProcesses.map { WatchedProcesses($0) }, session)
+        try names.watch(session.watchedProcesses, session)
     }
 
     /// To be called before programs are attached: stacks are right from the first one on.

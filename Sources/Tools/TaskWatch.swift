@@ -13,6 +13,11 @@ final class WatchedProcesses {
         self.follows = follows
     }
 
+    /// One that is traced, whoever its parent was: of many forks at once, some may not be told of.
+    func add(_ process: Int32) {
+        if follows { members.insert(process) }
+    }
+
     func contains(_ process: Int32) -> Bool { members.contains(process) }
 
     func fork(parent: Int32, child: Int32) {
@@ -27,6 +32,8 @@ final class TaskWatch {
     private let say: (String) -> Void
     private let only: WatchedProcesses?
     private var lostBefore: UInt64 = 0
+    /// Of what was lost, what does not matter: it was before anything was traced.
+    private var lostAtFirst: UInt64 = 0
     private var nextRepair: UInt64 = 0
     /// All is known that happened before this, in nanoseconds of the monotonic clock.
     var upTo: UInt64 { events.upTo }
@@ -54,6 +61,16 @@ final class TaskWatch {
     func catchUp(with time: UInt64? = nil) {
         if let time, time < events.upTo { return }
         read()
+    }
+
+    /// Takes in what has happened, before anything is traced.
+    ///
+    /// - Returns: whether some of it was lost: processes have to be looked at once more, and then nothing is missing.
+    func begin() -> Bool {
+        let before = events.lost
+        read()
+        (lostBefore, lostAtFirst) = (events.lost, events.lost)
+        return events.lost > before
     }
 
     private func read() {
@@ -85,9 +102,10 @@ final class TaskWatch {
     /// Reads what is left, and says what was lost.
     func finish() {
         read()
-        guard events.lost > 0 else { return }
+        let lost = events.lost - lostAtFirst
+        guard lost > 0 else { return }
         say(
-            "\(events.lost) reports of new processes and mappings lost because they came too fast: "
+            "\(lost) reports of new processes and mappings lost because they came too fast: "
                 + "frames of processes that have ended may have no names")
     }
 }
