@@ -3,7 +3,7 @@
  * A control thread that is late because another thread burns its core, and
  * what it knows about it itself. late SECONDS
  *
- * Both threads are pinned to one CPU and wake every 20 ms at the same moments.
+ * Both threads are pinned to one CPU, the last that they may use, and wake every 20 ms at the same moments.
  * hog_thread burns 10 ms each time at a real-time priority above that of
  * fusion_thread, which so gets the CPU 10 ms after it woke, straight from
  * hog_thread, whatever ordinary tasks the machine has besides. Each of its
@@ -143,11 +143,16 @@ int main(int argc, char **argv)
 {
 	struct account *last;
 	pthread_t hog, fusion;
+	cpu_set_t allowed;
 
 	periods = (long)((argc > 1 ? atof(argv[1]) : 1) * 1000000000L / PERIOD_NS);
 	if (periods > MOST_WAKES)
 		periods = MOST_WAKES;
-	cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return 1;
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &allowed))
+			cpu = i;
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	pthread_create(&hog, NULL, burn, NULL);
 	pthread_create(&fusion, NULL, wake, NULL);
