@@ -29,6 +29,7 @@
 #define MOST_WAKES 100000
 
 static struct timespec start;
+static pthread_barrier_t ready, started;
 static long periods;
 static int cpu;
 static long hog_thread, fusion_thread;
@@ -102,6 +103,8 @@ static void *burn(void *unused)
 	long began, end;
 
 	hog_thread = begin("hog_thread", 10);
+	pthread_barrier_wait(&ready);
+	pthread_barrier_wait(&started);
 	for (long i = 1; i <= periods; i++) {
 		/* a little earlier, so that it has the CPU when the other one wakes */
 		sleep_until(start_ns() + i * PERIOD_NS - PERIOD_NS / 100);
@@ -132,6 +135,8 @@ static void note_wake(long period)
 static void *wake(void *unused)
 {
 	fusion_thread = begin("fusion_thread", 5);
+	pthread_barrier_wait(&ready);
+	pthread_barrier_wait(&started);
 	for (long i = 1; i <= periods; i++) {
 		sleep_until(start_ns() + i * PERIOD_NS);
 		note_wake(i);
@@ -153,9 +158,14 @@ int main(int argc, char **argv)
 	for (int i = 0; i < CPU_SETSIZE; i++)
 		if (CPU_ISSET(i, &allowed))
 			cpu = i;
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	pthread_barrier_init(&ready, NULL, 3);
+	pthread_barrier_init(&started, NULL, 3);
 	pthread_create(&hog, NULL, burn, NULL);
 	pthread_create(&fusion, NULL, wake, NULL);
+	/* Making threads takes long on a busy machine. */
+	pthread_barrier_wait(&ready);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	pthread_barrier_wait(&started);
 	pthread_join(hog, NULL);
 	pthread_join(fusion, NULL);
 	for (long i = 0; i < periods; i++)
