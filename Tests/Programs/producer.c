@@ -34,9 +34,9 @@ static long now_ns(clockid_t clock)
 	return now.tv_sec * 1000000000L + now.tv_nsec;
 }
 
-static void sleep_ms(long ms)
+static void sleep_us(long us)
 {
-	struct timespec rest = {0, ms * 1000000L};
+	struct timespec rest = {0, us * 1000L};
 
 	while (nanosleep(&rest, &rest) && errno == EINTR)
 		;
@@ -54,7 +54,7 @@ static void add_since(long begin_ns, long *sum, long *longest)
 
 NOINLINE static void wait_for_work(void)
 {
-	sleep_ms(80);
+	sleep_us(80000);
 }
 
 NOINLINE static void hand_over(void)
@@ -86,8 +86,8 @@ static void *consume(void *unused)
 		pthread_mutex_lock(&lock);
 		pthread_barrier_wait(&taken);
 		while (!handing_over || state_of(producing_thread) != 'S')
-			sleep_ms(1);
-		sleep_ms(20);
+			sleep_us(100);
+		sleep_us(20000);
 		pthread_mutex_unlock(&lock);
 		pthread_barrier_wait(&given);
 	}
