@@ -46,7 +46,7 @@ final class Agent {
     func tell(_ words: Any..., patience: TimeInterval = Harness.patience) throws -> String {
         guard let commands, let answers else { throw HarnessError("no pipes") }
         try commands.write(words.map { "\($0)" }.joined(separator: " ") + "\n")
-        return try answers.line(patience: patience).trimmingCharacters(in: .whitespaces)
+        return try answers.line(by: child, patience: patience).trimmingCharacters(in: .whitespaces)
     }
 
     /// Sends a command that must succeed.

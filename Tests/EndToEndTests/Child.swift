@@ -10,6 +10,7 @@ enum End: Equatable {
 /// A process of ours. It is killed with this object if it still runs.
 final class Child {
     let pid: pid_t
+    private let words: [String]
     private var known: End?
 
     /// What becomes the child's standard input, output and error.
@@ -52,6 +53,7 @@ final class Child {
         let code = posix_spawnp(&started, words[0], &actions, &attributes, &arguments, environ)
         guard code == 0 else { throw HarnessError("cannot start \(words[0]): error \(code)") }
         pid = started
+        self.words = words
     }
 
     deinit {
@@ -71,6 +73,12 @@ final class Child {
         let signal = status & 0x7f
         known = signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal)
         return known
+    }
+
+    /// What has become of it, for messages.
+    var fate: String {
+        let name = words.prefix(4).joined(separator: " ")
+        return end().map { "'\(name)' has ended: \($0)" } ?? "'\(name)' runs"
     }
 
     /// Waits for its end; kills it if that does not come, which the result then says.
@@ -181,7 +189,9 @@ final class Pipe {
     }
 
     /// The next line without its end; fails if none comes in time or the other side is gone.
-    func line(patience: TimeInterval = Harness.patience) throws -> String {
+    ///
+    /// - Parameter child: who writes it. Nobody else may have the writing end, or its end goes unnoticed.
+    func line(by child: Child? = nil, patience: TimeInterval = Harness.patience) throws -> String {
         let deadline = Date() + patience
         while true {
             if let end = buffer.firstIndex(of: UInt8(ascii: "\n")) {
@@ -190,11 +200,15 @@ final class Pipe {
             }
             var poll = pollfd(fd: reader, events: Int16(POLLIN), revents: 0)
             guard Glibc.poll(&poll, 1, Int32(max(0, deadline.timeIntervalSinceNow * 1000))) > 0 else {
-                throw HarnessError("no line came through a pipe in time")
+                throw HarnessError("no line came through a pipe in time\(child.map { "; \($0.fate)" } ?? "")")
             }
             var bytes = [UInt8](repeating: 0, count: 65_536)
             let got = read(reader, &bytes, bytes.count)
-            guard got > 0 else { throw HarnessError("a pipe ended in the middle of a conversation") }
+            guard got > 0 else {
+                // Who has closed its end is about to end.
+                _ = child?.wait(patience: 5)
+                throw HarnessError("a pipe ended without a line\(child.map { "; \($0.fate)" } ?? "")")
+            }
             buffer += bytes[..<got]
         }
     }

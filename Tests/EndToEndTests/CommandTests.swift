@@ -88,30 +88,22 @@ extension EndToEnd {
         @Test func itIsToldToEndWhenWeAre() throws {
             let run = try TracedRun(["--json", "--", "sh", "-c", "echo pid $$; exec sleep 1000"])
             try run.wait(for: "pid ")
-            var child: Int32?
-            try eventually("a whole line") {
-                child = try run.number(behind: "pid ")
-                return child != nil
-            }
+            let child = try run.number(behind: "pid ")
             run.send(SIGINT)
             let outcome = try run.finish()
             #expect(outcome.end == .exited(0))
             #expect(outcome.errors.isEmpty)
-            #expect(child.map { kill($0, 0) } == -1)
+            #expect(kill(child, 0) == -1)
         }
 
         @Test func oneThatIgnoresThatIsKilled() throws {
             let script = "trap '' TERM INT; echo pid $$; while :; do sleep 0.1; done"
             let run = try TracedRun(["--json", "--", "sh", "-c", script])
-            var child: Int32?
-            try eventually("a whole line") {
-                child = try run.number(behind: "pid ")
-                return child != nil
-            }
+            let child = try run.number(behind: "pid ")
             run.send(SIGTERM)
             let outcome = try run.finish()
             #expect(outcome.end == .exited(0))
-            #expect(child.map { kill($0, 0) } == -1)
+            #expect(kill(child, 0) == -1)
         }
 
         @Test func theDurationEndsItToo() throws {

@@ -87,7 +87,7 @@ extension EndToEnd {
         private func frames(_ words: [String]) throws -> [LeakRow.Frame] {
             let run = try Attached(words, ["1000", "-o", "0"])
             try run.sendLine()
-            try eventually("its blocks") { try run.printed().contains("done") }
+            try run.waitUntilItPrints("done")
             let stacks = try LeakRow.last(try run.interrupt()).filter { $0.has("keep_block") }
             #expect(stacks.reduce(0) { $0 + ($1.allocations ?? 0) } == 5)
             return stacks.flatMap { $0.frames ?? [] }

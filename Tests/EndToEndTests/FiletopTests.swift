@@ -81,8 +81,8 @@ extension EndToEnd {
             let folder = try TemporaryFolder()
             let found = try JSONLines.of([
                 "filetop", "--json", "-s", "wbytes", "0.2", "--follow", "--", "sh", "-c",
-                "cd \(folder.path); head -c 70000 /dev/zero > large; head -c 10 /dev/zero > small; sleep 0.5; "
-                    + "head -c 5 /dev/zero >> small",
+                "cd \(folder.path); head -c 70000 /dev/zero > large; head -c 10 /dev/zero > small; "
+                    + Harness.untilOutputHas(#"/small""#) + "head -c 5 /dev/zero >> small",
             ])
             let large = found.rows.filter { $0.text("path") == folder.path("large") }
             #expect(large.reduce(0) { $0 + $1.number("written_bytes") } == 70_000)

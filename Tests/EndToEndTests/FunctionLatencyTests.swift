@@ -93,8 +93,11 @@ extension EndToEnd {
 
         @Test func intervalsAddUp() throws {
             let program = try Harness.program("functions")
-            let rows = try run(["-i", "0.01", "\(program):sleeps_a_while", "--", program]).lines.rows
-            #expect(rows.map { $0.number("count") }.reduce(0, +) == 3)
+            let script = "\(program); " + Harness.untilOutputHas(#""count":[1-9]"#) + program
+            let rows = try run([
+                "-i", "0.05", "--follow", "\(program):sleeps_a_while", "--", "sh", "-c", script,
+            ]).lines.rows
+            #expect(rows.map { $0.number("count") }.reduce(0, +) == 6)
             #expect(rows.count > 1)
         }
 

@@ -136,8 +136,7 @@ extension EndToEnd {
             let program = try Child(
                 ["python3", "-c", Self.script, stop],
                 Child.Streams(output: said.descriptor, errors: said.descriptor))
-            let deadline = Date() + Harness.patience
-            while try said.contents().isEmpty, Date() < deadline { usleep(10_000) }
+            try eventually("python to work", by: [program]) { try !said.contents().isEmpty }
             let (lines, errors) = try run(["-p", "\(program.pid)", "--duration", "2", "c:*"])
             #expect(lines.rows.count > 3, "\(errors)")
             try Data().write(to: URL(fileURLWithPath: stop))

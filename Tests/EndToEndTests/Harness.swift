@@ -16,7 +16,7 @@ struct HarnessError: Error, CustomStringConvertible {
 /// Where things are, and what this machine can do.
 enum Harness {
     /// How long anything may take: far longer than it does on a busy machine.
-    static let patience: TimeInterval = 20
+    static let patience: TimeInterval = 60
 
     static let packageRoot: URL = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -100,6 +100,12 @@ enum Harness {
         return target
     }
 
+    /// A part of a script of a command that is traced: waits until a row has matched, in the file that takes the tracer's
+    /// output, and the command's. It sleeps in no system call.
+    static func untilOutputHas(_ pattern: String) -> String {
+        "until grep -q '\(pattern)' /proc/self/fd/1; do :; done; "
+    }
+
     private static func isNewer(_ file: String, than other: String) -> Bool {
         var one = stat()
         var two = stat()
@@ -109,9 +115,15 @@ enum Harness {
 }
 
 /// Looks again and again until something holds; fails after the deadline.
-func eventually(_ what: String, _ holds: () throws -> Bool) throws {
+///
+/// - Parameter children: those without which it will never hold. If one of them has ended, this fails at once, and says how.
+func eventually(_ what: String, by children: [Child] = [], _ holds: () throws -> Bool) throws {
     let deadline = Date() + Harness.patience
-    while try !holds() {
+    while true {
+        // Before the look: what a program has said last counts.
+        let ended = children.first { $0.end() != nil }
+        if try holds() { return }
+        if let ended { throw HarnessError("waited for \(what), but \(ended.fate)") }
         guard Date() < deadline else { throw HarnessError("waited in vain for \(what)") }
         usleep(2_000)
     }

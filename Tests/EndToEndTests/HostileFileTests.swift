@@ -28,7 +28,7 @@ private final class Crowd {
             try start(program, kind.name, kind.isPerfMap ? [sound, path] : [path])
         }
         let saying = saying
-        try eventually("all to map their files") {
+        try eventually("all to map their files", by: Array(members.values)) {
             try saying.allSatisfy { try !$0.contents().isEmpty }
         }
     }

@@ -38,7 +38,7 @@ private final class Ring {
             try commands.write("\(one.call) \(one.directory) \(path) \(rest)\n")
         }
         try commands.write("\n")
-        let results = try answers.line().split(separator: " ").compactMap { Int($0) }
+        let results = try answers.line(by: child).split(separator: " ").compactMap { Int($0) }
         guard results.count == requests.count else { throw HarnessError("io_uring does not work") }
         return results
     }

@@ -72,7 +72,7 @@ extension EndToEnd {
                 [Harness.apus, "opensnoop", "-p", agent.process],
                 Child.Streams(output: pipe.writer, errors: 2))
             pipe.closeWriter()
-            let words = try pipe.line().split(separator: " ").map(String.init)
+            let words = try pipe.line(by: child).split(separator: " ").map(String.init)
             #expect(words == ["PID", "COMM", "FD", "ERR", "PATH"])
             child.send(SIGINT)
             #expect(child.wait() == .exited(0))
@@ -87,10 +87,10 @@ extension EndToEnd {
                 [Harness.apus, "opensnoop", "-p", agent.process],
                 Child.Streams(output: pipe.writer, errors: 2))
             pipe.closeWriter()
-            _ = try pipe.line()
+            _ = try pipe.line(by: child)
             for index in 0..<20 {
                 try agent.open(folder.path("\(index)"))
-                #expect(try pipe.line(patience: 5).hasSuffix(folder.path("\(index)")))
+                #expect(try pipe.line(by: child).hasSuffix(folder.path("\(index)")))
             }
             child.send(SIGINT)
             #expect(child.wait() == .exited(0))
@@ -107,7 +107,7 @@ extension EndToEnd {
                 [Harness.apus, "opensnoop", "-p", agent.process],
                 Child.Streams(output: pipe.writer, errors: errors.descriptor))
             pipe.closeWriter()
-            _ = try pipe.line()
+            _ = try pipe.line(by: child)
             pipe.closeReader()
             let deadline = Date() + Harness.patience
             while moreEvents, child.end() == nil, Date() < deadline {
@@ -124,7 +124,7 @@ extension EndToEnd {
             let child = try Child(
                 [Harness.apus, "opensnoop", "-p", agent.process], Child.Streams(output: pipe.writer))
             pipe.closeWriter()
-            _ = try pipe.line()
+            _ = try pipe.line(by: child)
             try agent.openNumbered(20_000, folder.path("x"))
             child.send(SIGINT)
             #expect(child.wait() == .exited(0))
@@ -143,16 +143,12 @@ extension EndToEnd {
 
         @Test func killedItLeavesNothing() throws {
             let run = try TracedRun(["--json", "--", "sh", "-c", "echo pid $$; exec sleep 1000"])
-            var child: Int32?
-            try eventually("a whole line") {
-                child = try run.number(behind: "pid ")
-                return child != nil
-            }
+            let child = try run.number(behind: "pid ")
             let programs = Set(Self.programs(of: run.pid))
             #expect(!programs.isEmpty)
             run.send(SIGKILL)
             #expect(try run.finish().end == .killed(SIGKILL))
-            try eventually("the end of the command") { child.map(Self.hasEnded) ?? false }
+            try eventually("the end of the command") { Self.hasEnded(child) }
             try eventually("the end of the BPF programs") {
                 try programs.isDisjoint(with: Self.loadedPrograms())
             }

@@ -14,7 +14,7 @@ extension EndToEnd {
             let target = try Child(
                 [program, "run", "\(count)", "100"], Child.Streams(output: output.descriptor))
             defer { target.send(SIGKILL) }
-            try eventually("the mappings") {
+            try eventually("the mappings", by: [target]) {
                 String(decoding: try output.contents(), as: UTF8.self).contains("ready")
             }
             let stacks = try Stack.all(

@@ -107,7 +107,7 @@ extension EndToEnd {
                 [try family(), "2", "\(Self.blocks)", "wait"], ["1000", "-o", "0", "--follow"],
                 format: ["--json"])
             try run.sendLine()
-            try eventually("all children") { try run.printed().contains("end ") }
+            try run.waitUntilItPrints("end ")
             let text = try run.interrupt()
             let said = try run.printed()
             var expected = try expected(said, parentCause: "end")

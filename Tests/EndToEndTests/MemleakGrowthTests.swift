@@ -48,7 +48,7 @@ extension EndToEnd {
                 [try program()], ["--growth", "-o", "0", "\(Self.interval)"], format: format)
             func count() throws -> Int { reports(try run.reported()) }
             func wait(for wanted: Int) throws {
-                try eventually("\(wanted) reports") { try count() >= wanted }
+                try eventually("\(wanted) reports", by: [run.target, run.tracer]) { try count() >= wanted }
             }
             try run.obey("constant")
             try run.obey("leak")

@@ -72,87 +72,6 @@ func reported(_ stacks: [LeakRow], prefix: String) -> [String: [Int64]] {
     return found
 }
 
-/// A program that waits for lines on its stdin, and one that traces it.
-final class Attached {
-    let target: Child
-    private let input: FileHandle
-    private let said: Scratch
-    let tracer: Child
-    private let output: Scratch
-    private let errors: Scratch
-
-    init(
-        _ words: [String], _ options: [String] = ["1"], through: [String] = [],
-        format: [String] = ["--json", "-T", "1000"]
-    ) throws {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw HarnessError("pipe: \(errno)") }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        input = FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
-        said = try Scratch()
-        target = try Child(
-            through + words, Child.Streams(input: ends[0], output: said.descriptor, errors: nil))
-        close(ends[0])
-        output = try Scratch()
-        errors = try Scratch()
-        let said = said
-        try eventually("the program to begin") {
-            String(decoding: try said.contents(), as: UTF8.self).contains("ready")
-        }
-        tracer = try Child(
-            [Harness.apus, "memleak", "-p", "\(target.pid)"] + format + options,
-            Child.Streams(input: nil, output: output.descriptor, errors: errors.descriptor))
-        try waitFor("attaching")
-    }
-
-    func waitFor(_ text: String) throws {
-        try eventually("'\(text)' on stderr") {
-            if tracer.end() != nil { throw HarnessError("it has ended: \(try complaints())") }
-            return try complaints().contains(text)
-        }
-    }
-
-    func complaints() throws -> String { String(decoding: try errors.contents(), as: UTF8.self) }
-
-    func printed() throws -> String { String(decoding: try said.contents(), as: UTF8.self) }
-
-    func sendLine(_ line: String = "") throws { try input.write(contentsOf: Data("\(line)\n".utf8)) }
-
-    /// For programs that answer each line with itself once they have done what it says.
-    func obey(_ line: String) throws {
-        func answers() throws -> Int { try printed().split(separator: "\n").filter { $0 == line }.count }
-        let before = try answers()
-        try sendLine(line)
-        try eventually("an answer to '\(line)'") { try answers() > before }
-    }
-
-    func reported() throws -> String { String(decoding: try output.contents(), as: UTF8.self) }
-
-    /// Ends the tracer, and then the program.
-    func interrupt() throws -> String {
-        tracer.send(SIGINT)
-        let end = tracer.wait(patience: 60)
-        guard end == .exited(0) else { throw HarnessError("\(end): \(try complaints())") }
-        try input.close()
-        guard target.wait() == .exited(0) else { throw HarnessError("the program failed") }
-        return try reported()
-    }
-
-    /// Waits until the program has said how its work ended, lets it end, and the tracer with it.
-    func finish(after text: String) throws -> String {
-        try eventually("the program's results") {
-            if try printed().contains(text) { return true }
-            if let end = target.end() { throw HarnessError("the program has ended without results: \(end)") }
-            return false
-        }
-        try input.close()
-        let end = tracer.wait(patience: 60)
-        guard end == .exited(0) else { throw HarnessError("\(end): \(try complaints())") }
-        guard target.wait() == .exited(0) else { throw HarnessError("the program failed") }
-        return String(decoding: try output.contents(), as: UTF8.self)
-    }
-}
-
 extension EndToEnd {
     @Suite struct MemleakTests {
         /// With frame pointers, which user stacks follow, and calls that are calls.
@@ -219,7 +138,6 @@ extension EndToEnd {
         @Test func aMillionRandomOperations() throws {
             let run = try Attached([try program("allocations"), "4", "1000000", "7", "wait"])
             try run.sendLine()
-            try eventually("a million operations") { try run.printed().contains("site_realloc") }
             let text = try run.finish(after: "site_realloc")
             let expected = left(try run.printed(), prefix: "site_")
             #expect(expected.count == 4)
@@ -309,12 +227,23 @@ extension EndToEnd {
             let load = try Attached([try program("allocations"), "8", "0", "3", "wait"], ["1", "1"])
             try load.sendLine()
             for round in 0..<10 {
+                let errors = try Scratch()
                 let tracer = try Child(
-                    [Harness.apus, "memleak", "-p", "\(load.target.pid)", "1"], Child.Streams())
-                usleep(UInt32(200_000 + 50_000 * round))
+                    [Harness.apus, "memleak", "-p", "\(load.target.pid)", "1"],
+                    Child.Streams(errors: errors.descriptor))
+                // Three in the middle of something, at whatever it is by then; the others when all probes are there.
+                if round < 3 {
+                    usleep(UInt32(100_000 * (round + 1)))
+                } else {
+                    try eventually("the probes", by: [tracer, load.target]) {
+                        String(decoding: try errors.contents(), as: UTF8.self).contains("attaching")
+                    }
+                    usleep(UInt32(50_000 * round))
+                }
                 tracer.send(round % 3 == 2 ? SIGKILL : SIGINT)
-                _ = tracer.wait()
-                #expect(load.target.end() == nil)
+                let end = tracer.wait()
+                #expect(round % 3 == 2 ? end == .killed(SIGKILL) : round < 3 || end == .exited(0), "\(end)")
+                #expect(load.target.end() == nil, "\(load.target.fate)")
             }
             _ = try load.finish(after: "ready")
         }

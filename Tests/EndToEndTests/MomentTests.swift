@@ -158,7 +158,7 @@ extension EndToEnd {
             let tracer = try Child(
                 [Harness.apus, "offcputime", "--json", "-U", "--state", "1"],
                 Child.Streams(output: output.descriptor, errors: errors.descriptor))
-            try eventually("the tracer to be ready") {
+            try eventually("the tracer to be ready", by: [tracer]) {
                 String(decoding: try errors.contents(), as: UTF8.self).contains("Ctrl-C to end")
             }
             let runner = try Child([first, "then", second])
@@ -191,9 +191,11 @@ extension EndToEnd {
                     "offcputime", "--json", "-U", "--state", "1", "--follow", "--", runner, "number", first,
                     first,
                 ])
-            let waits = try Stack.all(result.text).filter { $0.has("first_waits") }
+            let stacks = try Stack.all(result.text)
+            let waits = stacks.filter { $0.has("first_waits") && $0.userStackEnd == "root" }
             #expect(waits.count == 2 && Set(waits.map(\.pid)).count == 1)
-            #expect(waits.allSatisfy { ($0.blocks ?? 0) == 3 }, "\(waits)")
+            #expect(waits.allSatisfy { ($0.blocks ?? 0) <= 3 }, "\(waits)")
+            expect(stacks, "first_waits", 6) { $0.blocks.map(Int64.init) }
         }
 
         @Test func aProcessThatRenamesItself() throws {
@@ -205,11 +207,9 @@ extension EndToEnd {
                 let samples = profile.filter { $0.comm == name && $0.has("part_burns") }.reduce(0) {
                     $0 + ($1.samples ?? 0)
                 }
-                #expect(samples > 30 && samples < 80, "\(name): \(samples) samples of 60")
-                let blocks = offcputime.filter { $0.comm == name && $0.has("part_waits") }.reduce(0) {
-                    $0 + ($1.blocks ?? 0)
-                }
-                #expect(blocks == 3, "\(name): \(blocks) waits")
+                // 60 each, but for what a busy or a virtual machine does not give: not those of both.
+                #expect(samples > 0 && samples < 80, "\(name): \(samples) samples of 60")
+                expect(offcputime.filter { $0.comm == name }, "part_waits", 3) { $0.blocks.map(Int64.init) }
             }
         }
 
@@ -217,10 +217,10 @@ extension EndToEnd {
 
         @Test func aProcessWhoseFirstThreadHasEnded() throws {
             let program = try build("leaderless", "part", ["-pie", "-pthread"])
-            let child = try Child([program, "thread", "30"])
+            let child = try Child([program, "thread", "10000"])
             defer { child.send(SIGKILL) }
             let target = ["-p", "\(child.pid)"]
-            try eventually("the first thread to end") {
+            try eventually("the first thread to end", by: [child]) {
                 try String(contentsOfFile: "/proc/\(child.pid)/stat", encoding: .utf8).contains(") Z ")
             }
             let profile = try Stack.all(
@@ -263,9 +263,10 @@ extension EndToEnd {
             let whole = try share(try run(profile + ["--", program, "copy", way, "2"]))
             #expect(whole > 0.9, "\(whole)")
             let output = try Pipe()
-            let child = try Child([program, "copy", way, "20"], Child.Streams(output: output.writer))
+            let child = try Child([program, "copy", way, "10000"], Child.Streams(output: output.writer))
             defer { child.send(SIGKILL) }
-            #expect(try output.line() == "moved")
+            output.closeWriter()
+            #expect(try output.line(by: child) == "moved")
             let later = try share(try run(profile + ["--duration", "2", "-p", "\(child.pid)"]))
             #expect(later > 0.9, "\(later)")
         }

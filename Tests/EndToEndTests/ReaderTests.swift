@@ -17,9 +17,12 @@ extension EndToEnd {
                 child = try Child(
                     [Harness.apus] + words + ["-v"],
                     Child.Streams(output: output.descriptor, errors: errors.descriptor))
-                try eventually("\(words[0]) to be ready") {
-                    if child.end() != nil { throw HarnessError("it has ended: \(try said)") }
-                    return try said.contains("ready: all probes are attached")
+                do {
+                    try eventually("\(words[0]) to be ready", by: [child]) {
+                        try said.contains("ready: all probes are attached")
+                    }
+                } catch {
+                    throw HarnessError("\(error); stderr: \(try said)")
                 }
             }
 
@@ -61,6 +64,26 @@ extension EndToEnd {
             }
         }
 
+        /// Waits until it has done enough for some samples, and for some waits, since now.
+        private func letWork(_ target: Child) throws {
+            func work() throws -> (cpu: Double, waits: Int) {
+                let stat = try String(contentsOfFile: "/proc/\(target.pid)/stat", encoding: .utf8)
+                // utime and stime (proc(5)), in hundredths of a second.
+                let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
+                let status = try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8)
+                let waits = status.split(separator: "\n").first { $0.hasPrefix("voluntary_ctxt_switches") }
+                return (
+                    fields.count > 12 ? ((Double(fields[11]) ?? 0) + (Double(fields[12]) ?? 0)) / 100 : 0,
+                    waits?.split(separator: "\t").last.flatMap { Int($0) } ?? 0
+                )
+            }
+            let before = try work()
+            try eventually("the target to work", by: [target]) {
+                let now = try work()
+                return now.cpu > before.cpu + 0.3 || now.waits > before.waits + 30
+            }
+        }
+
         private func isOver(_ process: pid_t) -> Bool {
             let state = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
             return state == nil || state?.contains(") Z ") == true
@@ -74,7 +97,7 @@ extension EndToEnd {
             let early = try run.said
             let first = try #require(run.reader, "no reader: \(early)")
             kill(first, SIGKILL)
-            usleep(300_000)
+            try letWork(target)
             let (end, text, said) = try run.finish()
             #expect(end == .exited(0), "\(said)")
             let wanted = ["profile": "burn_here", "memleak": "_PyEval_EvalFrameDefault"]
@@ -128,11 +151,13 @@ extension EndToEnd {
             let target = try target()
             defer { target.send(SIGKILL) }
             let run = try Run(["offcputime", "--json", "-p", String(target.pid)])
-            usleep(100_000)
+            try letWork(target)
+            // Before it is asked for anything, and then whenever it is there.
+            let first = try #require(run.reader)
+            kill(first, SIGKILL)
             run.child.send(SIGINT)
-            var killed = 0
             try eventually("the command to end") {
-                if let reader = run.reader, kill(reader, SIGKILL) == 0 { killed += 1 }
+                if let reader = run.reader { kill(reader, SIGKILL) }
                 return run.child.end() != nil
             }
             let (end, text, said) = try run.finish()

@@ -102,10 +102,14 @@ extension EndToEnd {
                 }
             }
             #expect(differences.count <= 500 / 20, "\(differences)")
-            #expect(waits.count > 450)
+            // Both timers may come at once where a host holds up the CPU: then there is nothing to wait for.
+            let expected = late.periods.filter { $0.waitedNs > 1_500_000 }.count
+            #expect(expected > 250)
+            #expect(Double(waits.count) >= 0.95 * Double(expected), "\(waits.count) of \(expected)")
             let blamed = waits.filter { firstRunner($0) == "hog_thread" }.count
             #expect(Double(blamed) >= 0.95 * Double(waits.count))
-            #expect(waits.filter { $0["kind"] as? String == "woken" }.count > 450)
+            #expect(waits.allSatisfy { ["woken", "preempted"].contains($0["kind"] as? String) })
+            #expect(2 * waits.filter { $0["kind"] as? String == "woken" }.count > waits.count)
             try compareWithKernel(result.text, late)
             let summaries = try objects(result.text, type: "distribution")
             #expect(summaries.first { number($0, "id") == late.fusion }.flatMap(firstRunner) == "hog_thread")
@@ -136,7 +140,7 @@ extension EndToEnd {
             let late = try Late(result.text)
             let waits = try objects(result.text, type: "wait").filter { number($0, "tid") == late.fusion }
             let expected = late.periods.filter { $0.waitedNs > 5_000_000 }.count
-            #expect(expected > 150)
+            #expect(expected > 100)
             #expect(Double(waits.count) >= 0.95 * Double(expected))
             #expect(!result.errors.contains("lost"))
         }
@@ -200,23 +204,26 @@ extension EndToEnd {
                 Requirement(
                     "no cgroup with a limit of CPU time can be made", isExpected: false, isMet: found != nil))
             let group = try #require(found)
-            let result = try run(
-                ["runqslower", "1000", "--json", "--duration", "1.5", "--", "sh", "-c"]
-                    + ["echo $$ > \(group.folder)/cgroup.procs; while :; do :; done"])
-            let throttled = try objects(result.text, type: "wait").filter {
+            let run = try TracedRun(
+                ["1000", "--json", "--", "sh", "-c"]
+                    + ["echo $$ > \(group.folder)/cgroup.procs; while :; do :; done"], command: "runqslower")
+            // What else happens on the machine decides how long that takes. Once more it is held up while it ends.
+            try eventually("it to use up its share") { try group.timesThrottled() >= 10 }
+            run.send(SIGINT)
+            let outcome = try run.finish()
+            try #require(outcome.end == .exited(0), "\(outcome.errors)")
+            let throttled = try objects(String(decoding: outcome.output, as: UTF8.self), type: "wait").filter
+            {
                 $0["cause"] as? String == "throttled"
             }
-            // What else happens on the machine decides how often it has used up its share. Once more it is held up
-            // while it ends.
             let times = try group.timesThrottled()
-            #expect(times > 2)
             #expect(throttled.count <= times)
             #expect(throttled.count >= times * 3 / 4 - 1, "\(throttled.count) of \(times)")
         }
     }
 }
 
-/// A cgroup that may use a fifth of a CPU, where this machine has the controller.
+/// A cgroup that may use a twentieth of a CPU, where this machine has the controller: less than a busy machine leaves it.
 private final class Throttled {
     let folder: String
 
@@ -226,7 +233,7 @@ private final class Throttled {
         guard let mount = isFirst ? first : Harness.cgroupMount else { return nil }
         folder = mount + "/apus-throttled-\(getpid())"
         guard mkdir(folder, 0o755) == 0 else { return nil }
-        let setting = isFirst ? ("cpu.cfs_quota_us", "20000") : ("cpu.max", "20000 100000")
+        let setting = isFirst ? ("cpu.cfs_quota_us", "5000") : ("cpu.max", "5000 100000")
         guard
             (try? setting.1.write(toFile: "\(folder)/\(setting.0)", atomically: false, encoding: .utf8))
                 != nil

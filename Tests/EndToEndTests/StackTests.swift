@@ -70,17 +70,29 @@ extension EndToEnd {
         }
 
         @Test func aThreadThatNeverWakesIsInTheResult() throws {
-            let result = try run(["offcputime", "--json", "--duration", "2", "--", "sleep", "60"])
-            let still = try Stack.all(result.text).filter { $0.comm == "sleep" && $0.still == "blocked" }
+            let run = try TracedRun(
+                ["--json", "--", "sh", "-c", "echo pid $$; exec sleep 1000"], command: "offcputime")
+            let process = try run.number(behind: "pid ")
+            try eventually("sleep to sleep") {
+                try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8).contains("(sleep) S")
+            }
+            let begin = Date()
+            usleep(1_000_000)
+            let least = Date().timeIntervalSince(begin)
+            run.send(SIGINT)
+            let outcome = try run.finish()
+            try #require(outcome.end == .exited(0), "\(outcome.errors)")
+            let still = try Stack.all(String(decoding: outcome.output, as: UTF8.self))
+                .filter { $0.comm == "sleep" && $0.still == "blocked" }
             #expect(still.count == 1)
             #expect(still.first?.wait == "sleep")
-            #expect((still.first?.offCpuNs ?? 0) > 1_500_000_000)
+            #expect(Double(still.first?.offCpuNs ?? 0) >= least * 1e9)
         }
 
         @Test func aThreadThatWasBlockedBeforeIsInTheResult() throws {
             let sleeper = try Child(["sleep", "60"])
             defer { sleeper.send(SIGKILL) }
-            try eventually("sleep to sleep") {
+            try eventually("sleep to sleep", by: [sleeper]) {
                 let stat = try String(contentsOfFile: "/proc/\(sleeper.pid)/stat", encoding: .utf8)
                 return stat.contains("(sleep) S")
             }

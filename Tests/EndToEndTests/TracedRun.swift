@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 
-/// A run of `apus opensnoop` whose output goes to files.
+/// A run of a command whose output goes to files.
 final class TracedRun {
     private let child: Child
     private let output: Scratch
@@ -9,12 +9,16 @@ final class TracedRun {
 
     var pid: pid_t { child.pid }
 
-    /// - Parameter through: a command in front, such as setpriv with its options.
-    init(_ arguments: [String], through: [String] = [], input: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - command: which command of ours.
+    ///   - through: a command in front, such as setpriv with its options.
+    init(
+        _ arguments: [String], command: String = "opensnoop", through: [String] = [], input: Int32? = nil
+    ) throws {
         output = try Scratch()
         errors = try Scratch()
         child = try Child(
-            through + [Harness.apus, "opensnoop"] + arguments,
+            through + [Harness.apus, command] + arguments,
             Child.Streams(input: input, output: output.descriptor, errors: errors.descriptor))
     }
 
@@ -24,8 +28,7 @@ final class TracedRun {
         var seen = Data()
         var offset = 0
         do {
-            try eventually("'\(text)' in the output") {
-                if child.end() != nil { throw HarnessError("it has ended") }
+            try eventually("'\(text)' in the output", by: [child]) {
                 try poke()
                 let more = try output.contents(from: offset)
                 offset += more.count
@@ -35,7 +38,7 @@ final class TracedRun {
             }
         } catch {
             let said = String(decoding: try errors.contents(), as: UTF8.self)
-            throw HarnessError("\(error); apus: \(child.end().map { "\($0)" } ?? "runs"); stderr: \(said)")
+            throw HarnessError("\(error); stderr: \(said)")
         }
     }
 
@@ -46,11 +49,27 @@ final class TracedRun {
 
     func send(_ signal: Int32) { child.send(signal) }
 
-    /// A number that the command behind -- has printed at the end of a line.
-    func number(behind text: String) throws -> Int32? {
-        let lines = String(decoding: try output.contents(), as: UTF8.self).components(separatedBy: "\n")
-        return lines.dropLast().lazy.filter { $0.hasPrefix(text) }
-            .compactMap { Int32($0.dropFirst(text.count)) }.first
+    /// Waits for a number that the command behind -- prints at the end of a line.
+    func number(behind text: String) throws -> Int32 {
+        var number: Int32?
+        try eventually("'\(text)' and a number", by: [child]) {
+            let lines = String(decoding: try output.contents(), as: UTF8.self).components(separatedBy: "\n")
+            number =
+                lines.dropLast().lazy.filter { $0.hasPrefix(text) }
+                .compactMap { Int32($0.dropFirst(text.count)) }.first
+            return number != nil
+        }
+        return number ?? 0
+    }
+
+    /// Waits until a text stands in standard error.
+    func waitUntilItSays(_ text: String) throws {
+        func said() throws -> String { String(decoding: try errors.contents(), as: UTF8.self) }
+        do {
+            try eventually("'\(text)' on stderr", by: [child]) { try said().contains(text) }
+        } catch {
+            throw HarnessError("\(error); stderr: \(try said())")
+        }
     }
 
     /// Waits for the end, which something else brings about.

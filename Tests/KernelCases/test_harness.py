@@ -90,7 +90,8 @@ class Parsing(unittest.TestCase):
                 file = cases.read(path)
                 self.assertTrue(file.cases, "a case file without a case")
                 for name in file.programs:
-                    self.assertTrue((HERE.parent / "Programs" / f"{name}.c").exists(), name)
+                    sources = [HERE.parent / "Programs" / f"{name}{end}" for end in (".c", ".cpp")]
+                    self.assertTrue(any(source.exists() for source in sources), name)
 
 
 class Expectations(unittest.TestCase):

@@ -31,8 +31,8 @@ private final class Waiting {
     func allocators(_ names: AllocatorNames = AllocatorNames(), objects: [String] = []) throws
         -> [FoundAllocator]
     {
-        let deadline = Date() + 20
-        while Date() < deadline {
+        let deadline = Date() + 60
+        while Date() < deadline, process.isRunning {
             let call = try? String(contentsOfFile: "/proc/\(id)/syscall", encoding: .utf8)
             // read(0, …)
             if call?.hasPrefix("0 0x0 ") == true {
@@ -40,7 +40,7 @@ private final class Waiting {
             }
             usleep(2_000)
         }
-        Issue.record("the program does not wait for its input")
+        Issue.record("the program \(process.isRunning ? "does not wait for its input" : "has ended")")
         return []
     }
 }

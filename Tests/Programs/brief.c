@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Burns a CPU for 5 ms in a function of its own, and is gone. */
+/*
+ * Burns 10 ms of CPU time in a function of its own, and is gone: brief [SECONDS], which it first sleeps when it has burned.
+ */
+#include <stdlib.h>
 #include <time.h>
 
 static long now_ns(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return now.tv_sec * 1000000000L + now.tv_nsec;
 }
 
@@ -17,12 +20,14 @@ __attribute__((noinline)) unsigned long burn_briefly(unsigned long value)
 	return value;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	long end = now_ns() + 5000000;
+	struct timespec rest = {.tv_sec = argc > 1 ? atoi(argv[1]) : 0};
+	long end = now_ns() + 10000000;
 	unsigned long value = 1;
 
 	while (now_ns() < end)
 		value = burn_briefly(value);
+	nanosleep(&rest, NULL);
 	return value == 0;
 }

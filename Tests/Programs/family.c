@@ -11,8 +11,8 @@
  *   of 500 bytes in keep_of_executed;
  *   a child of a child: BLOCKS of 600 bytes in keep_of_grandchild;
  *   one by posix_spawn, also "executed";
- *   one by clone with CLONE_VM, which leaks BLOCKS of 700 bytes in keep_of_sharer and frees as many of the parent's, and half a
- *   second later 800 bytes each in keep_of_late_sharer.
+ *   one by clone with CLONE_VM, which leaks BLOCKS of 700 bytes in keep_of_sharer and frees as many of the parent's, and two
+ *   seconds later 800 bytes each in keep_of_late_sharer.
  * Prints "KIND PID" for each, and "end PID" when all is done. With `wait` it begins, and ends, with a line on stdin.
  */
 #define _GNU_SOURCE
@@ -80,7 +80,7 @@ static int share(void *unused)
 	keep_of_sharer();
 	free_lent();
 	/* By then everybody has noticed. */
-	usleep(500000);
+	usleep(2000000);
 	keep_of_late_sharer();
 	_exit(0);
 }
@@ -97,7 +97,8 @@ int main(int argc, char **argv)
 {
 	static char stack[1 << 16] __attribute__((aligned(16)));
 	char count[16], *words[] = {argv[0], "1", count, "executed", NULL};
-	int children = argc > 1 ? atoi(argv[1]) : 1, waits, ends[2], stayer, child;
+	int children = argc > 1 ? atoi(argv[1]) : 1, waits, ends[2], there[2], stayer, child;
+	char byte;
 	extern char **environ;
 
 	blocks = argc > 2 ? atoi(argv[2]) : 1;
@@ -125,16 +126,22 @@ int main(int argc, char **argv)
 		say("child", child);
 		await(child);
 	}
-	if (pipe2(ends, O_CLOEXEC))
+	if (pipe2(ends, O_CLOEXEC) || pipe2(there, O_CLOEXEC))
 		return 1;
 	stayer = fork();
 	if (!stayer) {
 		close(ends[1]);
 		keep_of_stayer();
 		say("stays", getpid());
+		if (write(there[1], "x", 1) != 1)
+			_exit(1);
 		_exit(read(ends[0], count, 1) != 0);
 	}
 	close(ends[0]);
+	close(there[1]);
+	/* What comes next, and the end above all, comes when it has all its blocks. */
+	if (read(there[0], &byte, 1) != 1)
+		return 1;
 	child = fork();
 	if (!child) {
 		keep_before_exec();

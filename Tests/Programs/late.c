@@ -3,7 +3,7 @@
  * A control thread that is late because another thread burns its core, and
  * what it knows about it itself. late SECONDS
  *
- * Both threads are pinned to one CPU and wake every 20 ms at the same moments.
+ * Both threads are pinned to one CPU, the last that they may use, and wake every 20 ms at the same moments.
  * hog_thread burns 10 ms each time at a real-time priority above that of
  * fusion_thread, which so gets the CPU 10 ms after it woke, straight from
  * hog_thread, whatever ordinary tasks the machine has besides. Each of its
@@ -29,6 +29,7 @@
 #define MOST_WAKES 100000
 
 static struct timespec start;
+static pthread_barrier_t ready, started;
 static long periods;
 static int cpu;
 static long hog_thread, fusion_thread;
@@ -102,6 +103,8 @@ static void *burn(void *unused)
 	long began, end;
 
 	hog_thread = begin("hog_thread", 10);
+	pthread_barrier_wait(&ready);
+	pthread_barrier_wait(&started);
 	for (long i = 1; i <= periods; i++) {
 		/* a little earlier, so that it has the CPU when the other one wakes */
 		sleep_until(start_ns() + i * PERIOD_NS - PERIOD_NS / 100);
@@ -132,6 +135,8 @@ static void note_wake(long period)
 static void *wake(void *unused)
 {
 	fusion_thread = begin("fusion_thread", 5);
+	pthread_barrier_wait(&ready);
+	pthread_barrier_wait(&started);
 	for (long i = 1; i <= periods; i++) {
 		sleep_until(start_ns() + i * PERIOD_NS);
 		note_wake(i);
@@ -143,14 +148,24 @@ int main(int argc, char **argv)
 {
 	struct account *last;
 	pthread_t hog, fusion;
+	cpu_set_t allowed;
 
 	periods = (long)((argc > 1 ? atof(argv[1]) : 1) * 1000000000L / PERIOD_NS);
 	if (periods > MOST_WAKES)
 		periods = MOST_WAKES;
-	cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return 1;
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &allowed))
+			cpu = i;
+	pthread_barrier_init(&ready, NULL, 3);
+	pthread_barrier_init(&started, NULL, 3);
 	pthread_create(&hog, NULL, burn, NULL);
 	pthread_create(&fusion, NULL, wake, NULL);
+	/* Making threads takes long on a busy machine. */
+	pthread_barrier_wait(&ready);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	pthread_barrier_wait(&started);
 	pthread_join(hog, NULL);
 	pthread_join(fusion, NULL);
 	for (long i = 0; i < periods; i++)

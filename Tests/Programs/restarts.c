@@ -4,7 +4,7 @@
  *   openat of "restarted", 3 times interrupted by a handler with SA_RESTART, then done
  *   openat of "failed", interrupted by a handler without it: EINTR
  *   openat of "stopped", interrupted by a stop, then done
- *   clock_nanosleep of 300 ms, interrupted by a stop (and taken up again as restart_syscall), then done
+ *   clock_nanosleep of 1 s, interrupted by a stop (and taken up again as restart_syscall), then done
  *   clock_nanosleep interrupted by a handler: EINTR
  *   pause, interrupted by a handler with SA_RESTART: EINTR
  *   read of a pipe, 2 times interrupted by such a handler, which makes a read of its own, then done; 60 ms before the
@@ -64,17 +64,30 @@ static char state(pid_t process)
 	return end ? end[2] : 0;
 }
 
+/* The parent is missed at once if it has failed. */
+static void pause_while_it_lives(pid_t process)
+{
+	if (getppid() != process)
+		_exit(1);
+	usleep(1000);
+}
+
 static void wait_for(pid_t process, char wanted)
 {
 	while (state(process) != wanted)
-		usleep(1000);
+		pause_while_it_lives(process);
 }
 
 static void wait_for_step(pid_t process, int step)
 {
-	while (shared->step != step)
-		usleep(1000);
+	while (shared->step < step)
+		pause_while_it_lives(process);
 	wait_for(process, 'S');
+	if (shared->step == step)
+		return;
+	fprintf(stderr, "restarts: step %d was over before a signal could be sent\n", step);
+	kill(process, SIGKILL);
+	_exit(1);
 }
 
 static void interrupt(pid_t process, int times)
@@ -84,7 +97,7 @@ static void interrupt(pid_t process, int times)
 
 		kill(process, HANDLED);
 		while (shared->handled == before)
-			usleep(1000);
+			pause_while_it_lives(process);
 		wait_for(process, 'S');
 	}
 }
@@ -132,7 +145,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction restarting = {.sa_handler = handle, .sa_flags = SA_RESTART};
 	struct sigaction ending = {.sa_handler = handle};
-	struct timespec little = {.tv_nsec = 300000000}, much = {.tv_sec = 60};
+	struct timespec little = {.tv_sec = 1}, much = {.tv_sec = 60};
 	int ends[2];
 	char byte;
 

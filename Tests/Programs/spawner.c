@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -60,9 +61,28 @@ static int execs(int count)
 static void *exit_later(void *code)
 {
 	usleep(20000);
-	if (*(int *)code >= 0)
-		exit(*(int *)code);
-	return NULL;
+	exit(*(int *)code);
+}
+
+/* Whether the first thread of this process has ended: the state in /proc/PID/stat. */
+static int leader_has_ended(void)
+{
+	char path[64], text[512] = "", *end;
+	int file, bytes;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", getpid());
+	file = open(path, O_RDONLY);
+	bytes = read(file, text, sizeof(text) - 1);
+	close(file);
+	end = bytes > 0 ? strrchr(text, ')') : NULL;
+	return end && end[2] == 'Z';
+}
+
+static void *exit_last(void *code)
+{
+	while (!leader_has_ended())
+		usleep(1000);
+	exit(*(int *)code);
 }
 
 static pthread_barrier_t barrier;
@@ -106,7 +126,7 @@ static void end(int way)
 		kill(getpid(), signals[way - FIRST_SIGNAL]);
 	}
 	if (way == THREAD_EXITS || way == LEADER_FIRST)
-		pthread_create(&thread, NULL, exit_later, &later);
+		pthread_create(&thread, NULL, way == LEADER_FIRST ? exit_last : exit_later, &later);
 	if (way == LEADER_FIRST)
 		pthread_exit(NULL);
 	if (way >= TOGETHER)

@@ -55,11 +55,13 @@ static _Unwind_Reason_Code search(int version, _Unwind_Action actions, _Unwind_E
 
 NOINLINE void *operator_new(size_t bytes)
 {
-	size_t start = __sync_fetch_and_add(&used, (bytes + 15) & ~(size_t)15);
+	size_t taken = (bytes + 15) & ~(size_t)15, start = __atomic_load_n(&used, __ATOMIC_RELAXED);
 
-	if (start + bytes <= sizeof(memory))
-		return memory + start;
-	__sync_fetch_and_sub(&used, (bytes + 15) & ~(size_t)15);
+	/* What does not fit is not even taken for a moment: others would find no room meanwhile. */
+	while (taken <= sizeof(memory) - start)
+		if (__atomic_compare_exchange_n(&used, &start, start + taken, 0, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return memory + start;
 	memset(&handler->exception, 0, sizeof(handler->exception));
 	_Unwind_ForcedUnwind(&handler->exception, search, NULL);
 	abort();

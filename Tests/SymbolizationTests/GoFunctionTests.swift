@@ -112,7 +112,7 @@ import Testing
             damaged.replaceSubrange(
                 place.lowerBound..<place.lowerBound + min(table.count, place.count),
                 with: table.prefix(place.count))
-            let start = monotonicNanoseconds()
+            let start = cpuSeconds()
             if let elf = ELFFile(.memory(damaged)), let functions = GoFunctions(elf) {
                 var builder = SymbolIndexBuilder(limit: 1 << 16, code: elf.codeRanges())
                 builder.addGoFunctions(elf)
@@ -132,7 +132,7 @@ import Testing
                     }
                 }
             }
-            #expect(monotonicNanoseconds() - start < 5_000_000_000)
+            #expect(cpuSeconds() - start < 5)
             round += 1
         }
     }

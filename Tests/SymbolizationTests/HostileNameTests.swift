@@ -54,7 +54,7 @@ import Testing
             #expect(demangled(swift(levels: 8)) != nil)
         }
         #expect(demangled("$s1b1QV1fyyAA1PVyS2000iG" + String(repeating: "A2000g", count: 300) + "F") == nil)
-        #expect(monotonicNanoseconds() - start < 8_000_000_000)
+        #expect(monotonicNanoseconds() - start < 60_000_000_000)
     }
 
     @Test func theChildEndsAndIsReplaced() throws {
@@ -64,7 +64,7 @@ import Testing
         let first = demangler.child
         // By itself, a second after its last name: it stays a zombie until it is missed.
         var ended = siginfo_t()
-        let deadline = monotonicNanoseconds() + 20_000_000_000
+        let deadline = monotonicNanoseconds() + 60_000_000_000
         while waitid(P_PID, id_t(first), &ended, WEXITED | WNOWAIT | WNOHANG) == 0, ended.si_code == 0 {
             try #require(monotonicNanoseconds() < deadline)
             usleep(10_000)

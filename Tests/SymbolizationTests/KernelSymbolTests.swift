@@ -71,7 +71,7 @@ import Testing
         try write(listing + "ffffffffc0700000 t new_function\t[new_module]\n")
         // It looks at most once a second.
         var answer = text(0xffff_ffff_c070_0000, symbolizer)
-        while answer.hasPrefix("[unknown]"), monotonicNanoseconds() - begin < 20_000_000_000 {
+        while answer.hasPrefix("[unknown]"), monotonicNanoseconds() - begin < 60_000_000_000 {
             usleep(10_000)
             answer = text(0xffff_ffff_c070_0000, symbolizer)
         }

@@ -168,29 +168,34 @@ private func read(_ ring: [UInt8], from tail: UInt64, to head: UInt64) -> [TaskR
 private let watching = Requirement(
     "watching all processes needs CAP_PERFMON", isMet: (try? TaskEvents()) != nil)
 
-/// The whole machine is watched: nothing here depends on what others do.
+/// The whole machine is watched; what others do changes nothing but what is lost.
 @Suite(.serialized, .require(watching)) struct TaskEventsTests {
     @Test func everyLifeIsToldInOrder() throws {
-        let events = try TaskEvents()
-        let children = try (0..<50).map { _ in try runTrue() }
+        var children: [Int32] = []
         var lives: [Int32: [String]] = [:]
-        var last: UInt64 = 0
-        events.drain { event, time in
-            #expect(time >= last)
-            last = time
-            switch event {
-            case .forked(let parent, let child):
-                if parent == getpid() { lives[child] = ["forked"] }
-            case .executed(let process): lives[process]?.append("executed")
-            case .mapped(let code):
-                if code.path.hasSuffix("/true") || code.path == "[vdso]" {
-                    lives[code.process]?.append(code.path.split(separator: "/").last.map(String.init) ?? "")
+        try whileNothingIsLost { events in
+            (children, lives) = ([], [:])
+            var last: UInt64 = 0
+            for _ in 0..<50 {
+                children.append(try runTrue())
+                events.drain { event, time in
+                    #expect(time >= last)
+                    last = time
+                    switch event {
+                    case .forked(let parent, let child):
+                        if parent == getpid() { lives[child] = ["forked"] }
+                    case .executed(let process): lives[process]?.append("executed")
+                    case .mapped(let code):
+                        if code.path.hasSuffix("/true") || code.path == "[vdso]" {
+                            let name = code.path.split(separator: "/").last.map(String.init) ?? ""
+                            lives[code.process]?.append(name)
+                        }
+                    case .exited(let process): lives[process]?.append("exited")
+                    case .threadExited: break
+                    }
                 }
-            case .exited(let process): lives[process]?.append("exited")
-            case .threadExited: break
             }
         }
-        #expect(events.lost == 0)
         for child in children {
             let life = try #require(lives[child])
             #expect(life.first == "forked" && life.last == "exited", "\(life)")
@@ -200,14 +205,16 @@ private let watching = Requirement(
     }
 
     @Test func theFileIsTheOneThatStatSees() throws {
-        let events = try TaskEvents()
-        let child = try runTrue()
         var information = stat()
         try #require(stat("/bin/true", &information) == 0)
         var found: MappedCode?
-        events.drain { event, _ in
-            if case .mapped(let code) = event, code.process == child, code.path.hasSuffix("/true") {
-                found = code
+        try whileNothingIsLost { events in
+            found = nil
+            let child = try runTrue()
+            events.drain { event, _ in
+                if case .mapped(let code) = event, code.process == child, code.path.hasSuffix("/true") {
+                    found = code
+                }
             }
         }
         let code = try #require(found)
@@ -239,25 +246,31 @@ private let watching = Requirement(
 
     @Test func lossesAreToldWhenNobodyReads() throws {
         let events = try TaskEvents()
-        // Hundreds of bytes each, and 256 KiB for each CPU.
-        for _ in 0..<4 { try runShellLoop(2000) }
-        _ = try runTrue()
+        // More than a hundred bytes each, on one CPU, whose ring has 256 KiB.
+        let status = try String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8)
+        let allowed = try #require(status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") })
+        let cpu = String(try #require(allowed.split { !$0.isNumber }.first))
+        let loop = "i=0; while [ $i -lt 8000 ]; do (:); i=$((i+1)); done"
+        _ = try run(["/usr/bin/taskset", "-c", cpu, "/bin/sh", "-c", loop])
         events.drain { _, _ in }
         // The kernel tells of the loss with the first record that finds room, in the ring of the CPU that lost some.
-        for cpu in 0..<sysconf(Int32(_SC_NPROCESSORS_ONLN)) {
-            _ = try run(["/usr/bin/taskset", "-c", "\(cpu)", "/bin/true"])
-        }
+        _ = try run(["/usr/bin/taskset", "-c", cpu, "/bin/sh", "-c", "(:); (:)"])
         events.drain { _, _ in }
         #expect(events.lost > 0)
     }
 
+    /// The rings are for the whole machine: what others do may fill one. Then once more, with new ones.
+    private func whileNothingIsLost(_ body: (TaskEvents) throws -> Void) throws {
+        for _ in 0..<10 {
+            let events = try TaskEvents()
+            try body(events)
+            if events.lost == 0 { return }
+        }
+        Issue.record("other processes have filled the rings ten times")
+    }
+
     /// Runs /bin/true to its end.
     private func runTrue() throws -> Int32 { try run(["/bin/true"]) }
-
-    /// Forks so many times.
-    private func runShellLoop(_ count: Int) throws {
-        _ = try run(["/bin/sh", "-c", "i=0; while [ $i -lt \(count) ]; do (:); i=$((i+1)); done"])
-    }
 
     private func run(_ words: [String]) throws -> Int32 {
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
