@@ -193,7 +193,7 @@ extension Memleak {
         let after = try readers[1].read(path: diff[1], for: "memleak", mayBeEmpty: true)
         try RecordingReader.requireComparable(before, after)
         guard after.valueTypes[0].name == "inuse_space" else {
-            throw CommandFailure("these are no recordings of memory: give two of memleak --json")
+            throw CommandFailure("these files are not recordings of memory: give two of memleak --json")
         }
         let difference = MemleakDiff(before: before, after: after, byCount: sort == .count)
         let isEstimate = readers.contains(where: \.isEstimate)

@@ -300,7 +300,7 @@ private func parsePeriod(_ text: String) throws -> UInt64 {
 
 private func parseCPU(_ text: String) throws -> Int32 {
     guard let cpu = Int32(text), cpu >= 0, cpu < 8192 else {
-        throw ValidationError("'\(escaped(text))' is no CPU: give its number, from 0.")
+        throw ValidationError("invalid CPU '\(escaped(text))': expected its number, from 0.")
     }
     return cpu
 }

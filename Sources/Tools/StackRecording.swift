@@ -198,7 +198,7 @@ struct RecordingReader {
 
     private var recordingComplaint: String? {
         var complaints: [String] = []
-        if recording.otherLines > 0 { complaints.append("\(recording.otherLines) lines are no stacks") }
+        if recording.otherLines > 0 { complaints.append("\(recording.otherLines) lines are not stacks") }
         if recording.missingStacks > 0 {
             complaints.append("\(recording.missingStacks) stacks are not in it: record with a larger -T")
         }

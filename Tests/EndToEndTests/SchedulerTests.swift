@@ -150,7 +150,7 @@ extension EndToEnd {
             try compareWithKernel(result.text, try Late(result.text))
         }
 
-        /// The hog burns 10 ms by the clock in each of 100 periods; the kernel's account has less where a host takes
+        /// The hog burns 10 ms by the clock in each period that it is in time for; the kernel's account has less where a host takes
         /// the CPU, or something more important runs in between.
         @Test func timeOnTheCPUAddsUp() throws {
             let result = try run(["cpudist", "-L", "--json", "--", try Harness.program("late"), "2"])
@@ -161,7 +161,7 @@ extension EndToEnd {
             let unreported = max(0, hog.runs - number(found, "count"))
             #expect(unreported <= hog.runs / 20, "\(unreported) of \(hog.runs)")
             let total = number(found, "total_ns")
-            #expect(total > hog.ranNs - hog.ranNs / 100 - unreported * hog.burnedNs / 100, "\(total): \(hog)")
+            #expect(total > hog.ranNs - hog.ranNs / 100 - unreported * 10_000_000, "\(total): \(hog)")
             #expect(total < hog.burnedNs + hog.burnedNs / 10, "\(total): \(hog)")
         }
 

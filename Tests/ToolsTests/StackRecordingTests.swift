@@ -45,7 +45,7 @@ private func frame(_ kind: String, _ function: String) -> String {
                 app;main;schedule;[off-CPU: lock] 7
 
                 """)
-        #expect(complaint == "2 lines are no stacks")
+        #expect(complaint == "2 lines are not stacks")
     }
 
     @Test func theWakerIsAboveTheBlockedStackAndUpsideDown() {
@@ -74,6 +74,6 @@ private func frame(_ kind: String, _ function: String) -> String {
             """
         let (profile, complaint) = read(text, piece: .max)
         #expect(profile?.totals == [3])
-        #expect(complaint == "4 lines are no stacks")
+        #expect(complaint == "4 lines are not stacks")
     }
 }
