@@ -20,6 +20,12 @@ final class Child {
         var errors: Int32?
     }
 
+    /// What runs the tests may have left descriptors open; with them, programs would be given other numbers.
+    private static let keepDescriptors: Void = {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        for descriptor in names.compactMap({ Int32($0) }) where descriptor > 2 { closeOnExec(descriptor) }
+    }()
+
     /// Starts a program with all signals at their defaults and none blocked.
     ///
     /// Tests run on threads of Dispatch, which block some, and children inherit that.
@@ -47,6 +53,7 @@ final class Child {
                 posix_spawn_file_actions_addopen(&actions, Int32(number), "/dev/null", mode, 0)
             }
         }
+        Self.keepDescriptors
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var started: pid_t = 0

@@ -51,7 +51,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [
-            ["funccount", "t:syscalls:sys_*_getppid"], ["funccount", "t:sched:sched_process_f*"],
+            ["funccount", "t:syscalls:sys_*_getppid"], ["funccount", "t:sched:sched_process_ex*"],
             ["stackcount", "t:syscalls:sys_enter_getppid"],
         ])
         func whatIsCountedIsTheSame(command: [String]) throws {
