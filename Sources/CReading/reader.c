@@ -92,16 +92,6 @@ void apus_reader_end(pid_t child)
 		;
 }
 
-uint64_t apus_cpu_time(pid_t process)
-{
-	struct timespec used;
-	clockid_t clock;
-
-	if (clock_getcpuclockid(process, &clock) || clock_gettime(clock, &used))
-		return 0;
-	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
-}
-
 static void limit(int resource, rlim_t value)
 {
 	struct rlimit limits;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 static void become_tool(char *const argv[], int output, pid_t parent)
@@ -44,4 +45,14 @@ int apus_tool_start(char *const argv[], pid_t *child)
 		return -1;
 	}
 	return ends[0];
+}
+
+uint64_t apus_cpu_time(pid_t process)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(process, &clock) || clock_gettime(clock, &used))
+		return 0;
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }

@@ -46,7 +46,8 @@ final class PatientDemangler {
         var request = MessageWriter()
         request.add(name)
         try connection.channel.send(.demangle, request)
-        let answer = try connection.channel.receive(Patience(connection.process, work: Self.patience))
+        let answer = try connection.channel.receive(
+            Patience(connection.process, work: Self.patience, slowness: 40))
         guard answer.kind == .demangled else { throw MalformedMessage() }
         var content = MessageReader(answer.bytes)
         return try content.text()

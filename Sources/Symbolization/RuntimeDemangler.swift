@@ -12,8 +12,8 @@ final class RuntimeDemangler {
     private var socket: Int32 = -1
     /// How often the child was lost since it last replied: after sixteen times names are left as they are.
     private var failures = 0
-    /// How long a name may take, in milliseconds; usual ones take less than one.
-    private let patience: Int32 = 500
+    /// How much CPU time a name may take, in nanoseconds; usual ones take less than a thousandth.
+    private static let patience: UInt64 = 500_000_000
     private let leavesRiskyNames: Bool
 
     /// What stands before a name that was left as it is. No name of a file has it inside.
@@ -73,10 +73,9 @@ final class RuntimeDemangler {
 
     private func ask(_ name: [UInt8]) -> Answer {
         guard send(socket, name, name.count, Int32(MSG_NOSIGNAL)) == name.count else { return .lost }
-        var wait = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-        var status: Int32
-        repeat { status = poll(&wait, 1, patience) } while status < 0 && errno == EINTR
-        guard status != 0 else { return .late }
+        guard Patience(child, work: Self.patience, slowness: 40).waitUntilReadable(socket) else {
+            return .late
+        }
         let reply = [UInt8](unsafeUninitializedCapacity: Int(APUS_DEMANGLED_MAX) + 1) { buffer, count in
             count = max(recv(socket, buffer.baseAddress, buffer.count, 0), 0)
         }

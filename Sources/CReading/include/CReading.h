@@ -41,9 +41,6 @@ ssize_t apus_send(int socket, const void *bytes, size_t count, const int *descri
 ssize_t apus_receive(int socket, void *bytes, size_t count, int *descriptors,
 		     int *descriptor_count);
 
-/* CPU time that a process has used, in nanoseconds; 0 if that is not known. */
-uint64_t apus_cpu_time(pid_t process);
-
 /* Kills a reader and waits for its end. */
 void apus_reader_end(pid_t child);
 

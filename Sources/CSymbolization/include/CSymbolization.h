@@ -60,4 +60,7 @@ int apus_tool_start(char *const argv[], pid_t *child);
 /* The longest message to or from that child. */
 enum { APUS_MANGLED_MAX = 4096, APUS_DEMANGLED_MAX = 16384 };
 
+/* CPU time that a process has used, in nanoseconds; 0 if that is not known. */
+uint64_t apus_cpu_time(pid_t process);
+
 #endif
