@@ -35,9 +35,8 @@ package struct Syscount: TracingCommand {
 
     package func run() throws {
         if display.list {
-            for call in Set(SystemCall.ABI.allCases.flatMap { SystemCall.all($0).map(\.name) }).sorted() {
-                print(call)
-            }
+            try writeOutput(
+                Set(SystemCall.ABI.allCases.flatMap { SystemCall.all($0).map(\.name) }).sorted())
         } else if try !histograms.compareRecordings(json: common.json) {
             try runTracing()
         }
