@@ -24,8 +24,8 @@ package struct Funccount: TracingCommand {
 
     @Option(
         name: [.customShort("c", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
-        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"))
-    package var cpu: UInt32?
+        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"), transform: parseCPU)
+    package var cpu: Int32?
 
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: UserOption

@@ -249,6 +249,7 @@ package struct Memleak: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try pictures.requireWritable()
         try MemleakRun(self, session).run()
     }
 }

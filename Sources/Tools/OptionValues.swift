@@ -3,6 +3,7 @@ internal import ArgumentParser
 internal import CBPFPrograms
 internal import Processes
 internal import Reporting
+internal import Tracing
 
 /// Process or thread IDs, as given: "12" or "12,34".
 package struct IDList: Equatable {
@@ -31,6 +32,18 @@ func parseSeconds(_ text: String) throws -> Double {
             "invalid duration '\(escaped(text))': expected a positive number of seconds, such as 10 or 0.5.")
     }
     return seconds
+}
+
+/// The number of a CPU that there is or can be: the kernel's, which may be offline.
+func parseCPU(_ text: String) throws -> Int32 {
+    guard let cpu = Int32(text), cpu >= 0 else {
+        throw ValidationError("'\(escaped(text))' is no CPU: give its number, from 0.")
+    }
+    let count = possibleCPUs()
+    guard cpu < count else {
+        throw ValidationError("there is no CPU \(cpu) here: give 0\(count > 1 ? " to \(count - 1)" : "").")
+    }
+    return cpu
 }
 
 /// Microseconds, up to what is safe to count in nanoseconds.

@@ -87,6 +87,7 @@ package struct ProfileCommand: TracingCommand {
     package mutating func validate() throws {
         try common.setDuration(seconds)
         seconds = nil
+        try stacks.requireOneForm(json: common.json)
         if let threads {
             guard targets.threads == nil else {
                 throw ValidationError("-L and --tid mean the same: give one of them.")
@@ -134,6 +135,7 @@ package struct ProfileCommand: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try stacks.pictures.requireWritable()
         let (loaded, unwinder) = try load(session)
         let blocks =
             offCPU
@@ -290,11 +292,4 @@ private func parsePeriod(_ text: String) throws -> UInt64 {
         throw ValidationError("invalid count of events '\(escaped(text))': expected 1000 or more.")
     }
     return counts
-}
-
-private func parseCPU(_ text: String) throws -> Int32 {
-    guard let cpu = Int32(text), cpu >= 0, cpu < 8192 else {
-        throw ValidationError("'\(escaped(text))' is no CPU: give its number, from 0.")
-    }
-    return cpu
 }

@@ -32,8 +32,8 @@ package struct Stackcount: TracingCommand {
 
     @Option(
         name: [.customShort("c", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
-        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"))
-    package var cpu: UInt16?
+        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"), transform: parseCPU)
+    package var cpu: Int32?
 
     @Option(
         name: .customLong("stack-storage-size"), parsing: .unconditional,
@@ -53,6 +53,7 @@ package struct Stackcount: TracingCommand {
         try common.setDuration(duration)
         duration = nil
         if debug { common.verbose = true }
+        try stacks.requireOneForm(json: common.json)
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
         }
@@ -80,10 +81,11 @@ package struct Stackcount: TracingCommand {
 
     private var config: stackcount_config {
         stackcount_config(
-            sides: stacks.sides, by_process: byProcess ? 1 : 0, cpu: cpu.map { Int32($0) } ?? -1, reserved: 0)
+            sides: stacks.sides, by_process: byProcess ? 1 : 0, cpu: cpu ?? -1, reserved: 0)
     }
 
     package func trace(_ session: Session) throws {
+        try stacks.pictures.requireWritable()
         let targets = try pattern.targets(Self.kinds, session)
         let (object, unwinder) = try session.loadStacks(
             "stackcount", stacks.pictures.walk, user: stacks.wantsUser
