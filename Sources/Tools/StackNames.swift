@@ -46,12 +46,17 @@ final class StackNames {
         watch = try TaskWatch(session, feeding: symbolizer, only: processes)
         let served = unwinders.compactMap { $0 }
         guard !served.isEmpty || !session.meanings.isEmpty else { return }
-        for unwinder in served { unwinder.makeTables = reader.unwindTables }
+        // Those of a whole machine take a while: who ends us meanwhile does not wait for the rest.
+        for unwinder in served {
+            unwinder.makeTables = StackUnwinder.inPortions(
+                reader.unwindTables, while: { [loop = session.loop] in !loop.endIsPending })
+        }
         let feed = UnwinderFeed(served, session.meanings, symbolizer, only: processes)
         self.feed = feed
         watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         for process in session.livingProcesses { symbolizer.observe(process: process) }
         feed.flush()
+        for unwinder in served { unwinder.makeTables = reader.unwindTables }
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
         deferred = try served.map { unwinder in
             try DeferredStacks(
