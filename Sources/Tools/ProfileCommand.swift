@@ -29,9 +29,14 @@ package struct ProfileCommand: TracingCommand {
     package var period: UInt64?
 
     @Option(
-        name: [.customShort("L", allowingJoined: true)], parsing: .unconditional,
+        name: [.customShort("L", allowingJoined: true)], parsing: .unconditionalSingleValue,
         help: ArgumentHelp("The same as --tid.", valueName: "tid,…"), transform: parseIDs)
-    package var threads: IDList?
+    package var threadLists: [IDList] = []
+
+    package var threads: IDList? {
+        get { IDList(threadLists) }
+        set { threadLists = newValue.map { [$0] } ?? [] }
+    }
 
     @Option(
         name: [.customShort("C", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
@@ -92,6 +97,7 @@ package struct ProfileCommand: TracingCommand {
             guard targets.threads == nil else {
                 throw ValidationError("-L and --tid mean the same: give one of them.")
             }
+            try IDList.requireFew(threadLists)
             targets.threads = threads
             self.threads = nil
         }

@@ -217,7 +217,8 @@ let stackcountDiscussion = """
     and limit the run to one process with -p.
 
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
-    What is reached while a process's mappings are not known yet has frames without names.
+    What is reached while a process's mappings are not known yet has frames without names. A function of Go that \
+    makes its stack grow begins anew, and counts twice.
 
     COMPATIBILITY: The options of BCC's stackcount are all there.
     """

@@ -100,7 +100,9 @@ package struct CallSelection: ParsableArguments {
     @Option(
         name: [.customShort("s", allowingJoined: true), .customLong("syscall")],
         help: ArgumentHelp("Only these system calls.", valueName: "name,…"), transform: parseSystemCalls)
-    package var calls: SystemCallList?
+    package var callLists: [SystemCallList] = []
+
+    package var calls: SystemCallList? { SystemCallList(callLists) }
 
     @Flag(name: [.customShort("x"), .customLong("failures")], help: "Only calls that fail.")
     package var failedOnly = false
