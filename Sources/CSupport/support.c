@@ -33,6 +33,14 @@ static sigset_t original_mask;
 static struct sigaction original_actions[WATCHED];
 static int signals_taken;
 
+void apus_fill_standard_descriptors(void)
+{
+	for (int number = 0; number <= 2; number++)
+		/* The lowest free number is taken. What is opened like this can be neither read nor written: EBADF. */
+		if (fcntl(number, F_GETFD) < 0 && errno == EBADF)
+			open("/", O_PATH | O_CLOEXEC);
+}
+
 int apus_pidfd_open(pid_t pid)
 {
 	return syscall(SYS_pidfd_open, pid, 0);
@@ -156,16 +164,22 @@ int apus_perf_event_open(uint32_t type, uint64_t config)
 	return syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
+void apus_give_signals_back(void)
+{
+	if (!signals_taken)
+		return;
+	signals_taken = 0;
+	for (unsigned int i = 0; i < WATCHED; i++)
+		sigaction(watched_signals[i], &original_actions[i], NULL);
+	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+}
+
 static void restore_signals(void)
 {
 	struct sigaction usual = {.sa_handler = SIG_DFL};
 
 	sigaction(SIGPIPE, &usual, NULL);
-	if (!signals_taken)
-		return;
-	for (unsigned int i = 0; i < WATCHED; i++)
-		sigaction(watched_signals[i], &original_actions[i], NULL);
-	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+	apus_give_signals_back();
 }
 
 static void become(char *const argv[], int gate, pid_t parent)

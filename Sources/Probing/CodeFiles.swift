@@ -9,8 +9,10 @@ package struct CodeFile {
     package let file: OpenFile
     package let elf: ELFFile
 
-    init?(path: String, opening name: String) {
-        guard let file = OpenFile(path: name), let elf = ELFFile(.file(file)), elf.is64 else { return nil }
+    init?(path: String, opening name: String) { self.init(path: path, OpenFile(path: name)) }
+
+    init?(path: String, _ file: OpenFile?) {
+        guard let file, let elf = ELFFile(.file(file)), elf.is64 else { return nil }
         self.path = path
         self.file = file
         self.elf = elf
@@ -36,13 +38,21 @@ package enum CodeFiles {
             {
                 return file
             }
-            // Not mapped yet, perhaps.
-            if name.contains("/") {
-                return CodeFile(path: name, opening: "\(proc.root)/\(process)/root/\(name)")
-            }
+            // Not mapped yet, perhaps. What begins elsewhere than at a root begins where we are, as for a shell.
+            if name.hasPrefix("/") { return inRoot("\(proc.root)/\(process)/root", name) }
         }
         if name.contains("/") { return CodeFile(path: name, opening: name) }
         return inLibraryFolders(name) ?? inSearchPath(name)
+    }
+
+    /// A path from another root, which is also where absolute links begin.
+    private static func inRoot(_ root: String, _ name: String) -> CodeFile? {
+        let handle = Glibc.open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard handle >= 0 else { return nil }
+        defer { close(handle) }
+        if let file = CodeFile(path: name, OpenFile(root: handle, path: name)) { return file }
+        // Those of /proc lead to files by themselves, and are not followed there.
+        return name.hasPrefix("/proc/") ? CodeFile(path: name, opening: root + name) : nil
     }
 
     private static func mappings(of process: Int32, _ proc: ProcFS) -> [Mapping] {

@@ -39,6 +39,14 @@ package final class Output {
         if writer.count >= Self.flushBytes { try flush() }
     }
 
+    /// Appends lines, whatever their length.
+    package func collect(_ lines: [String]) {
+        for line in lines {
+            writer.append(line)
+            writer.append("\n")
+        }
+    }
+
     package func row<Row>(_ table: Table<Row>, _ row: borrowing Row) throws {
         table.write(row, to: writer)
         if writer.count >= Self.flushBytes { try flush() }

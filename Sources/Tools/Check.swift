@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
+internal import CSupport
 internal import Glibc
 internal import Processes
 internal import Reading
@@ -42,21 +43,26 @@ package struct Check: ParsableCommand {
         ]
         let table = Table(columns, json: json)
         try output.write { table.writeHeading(to: $0) }
-        let missing = Privileges.missing(ProcFS().effectiveCapabilities(of: getpid()) ?? 0)
-        for finding in Self.machine(missing: missing) { try output.row(table, finding) }
-        for feature in Feature.allCases {
-            try output.row(table, Self.finding(feature, privileged: missing.isEmpty))
+        /// Trying takes seconds on a busy machine: each answer leaves at once, and between two of them we can be ended.
+        func tell(_ finding: Finding) throws {
+            apus_give_signals_back()
+            try output.row(table, finding)
+            try output.flush()
         }
-        try output.row(table, Self.tracefs())
-        try output.row(table, Self.unwinding(privileged: missing.isEmpty))
-        try output.row(table, Self.reading())
+        let missing = Privileges.missing(ProcFS().effectiveCapabilities(of: getpid()) ?? 0)
+        for finding in Self.machine(missing: missing) { try tell(finding) }
+        for feature in Feature.allCases {
+            try tell(Self.finding(feature, privileged: missing.isEmpty))
+        }
+        try tell(Self.tracefs())
+        try tell(Self.unwinding(privileged: missing.isEmpty))
+        try tell(Self.reading())
         var failed = false
         for command in Toolkit.commands {
             let finding = Self.finding(command)
             failed = failed || finding.answer.description != "yes"
-            try output.row(table, finding)
+            try tell(finding)
         }
-        try output.flush()
         if failed { throw ExitCode(1) }
     }
 

@@ -66,17 +66,28 @@ package typealias LongTargetOptions = Targets<LongThreadOption>
 /// Which tasks a command looks at. All conditions must hold; processes and threads add up.
 package struct Targets<ThreadOption: ThreadOptionNames>: ParsableArguments {
     @Option(
-        name: [.customShort("p", allowingJoined: true), .customLong("pid")], parsing: .unconditional,
+        name: [.customShort("p", allowingJoined: true), .customLong("pid")],
+        parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
             "Only these processes; the ID of another thread means that thread.", valueName: "pid,…"),
         transform: parseIDs)
-    package var processes: IDList?
+    package var processLists: [IDList] = []
+
+    package var processes: IDList? {
+        get { IDList(processLists) }
+        set { processLists = newValue.map { [$0] } ?? [] }
+    }
 
     @Option(
-        name: ThreadOption.names, parsing: .unconditional,
+        name: ThreadOption.names, parsing: .unconditionalSingleValue,
         help: ArgumentHelp("Only these threads.", valueName: "tid,…"),
         transform: parseIDs)
-    package var threads: IDList?
+    package var threadLists: [IDList] = []
+
+    package var threads: IDList? {
+        get { IDList(threadLists) }
+        set { threadLists = newValue.map { [$0] } ?? [] }
+    }
 
     @Option(
         name: [.customLong("comm")],
@@ -125,6 +136,11 @@ package struct Targets<ThreadOption: ThreadOptionNames>: ParsableArguments {
     package var command: [String] = []
 
     package init() {}
+
+    package func validate() throws {
+        try IDList.requireFew(processLists)
+        try IDList.requireFew(threadLists)
+    }
 
     /// The same choice under other names.
     init<Other: ThreadOptionNames>(_ other: Targets<Other>) {

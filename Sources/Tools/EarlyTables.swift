@@ -12,36 +12,33 @@ final class EarlyTables {
     private(set) var nanoseconds: UInt64 = 0
     /// Four bytes each. The rest is made when it is needed.
     private static let mostRows = 4 << 20
-    private static let atOnce = 16
 
     init(_ reader: ReaderProcess) { self.reader = reader }
 
-    /// Makes the tables of files, each once.
-    func make(_ modules: [Module]) {
+    /// Makes the tables of files, each once, as long as they are wanted.
+    func make(_ modules: [Module], while isWanted: @escaping () -> Bool) {
         let began = monotonicNanoseconds()
         defer { nanoseconds += monotonicNanoseconds() - began }
         var seen: Set<ObjectIdentifier> = []
-        var rest = modules.filter { seen.insert(ObjectIdentifier($0)).inserted }[...]
-        while !rest.isEmpty, rows < Self.mostRows {
-            reader.unwindTables(of: Array(rest.prefix(Self.atOnce))) { module, table in
-                tables[ObjectIdentifier(module)] = (module, table)
-                rows += table?.rows.count ?? 0
-            }
-            rest = rest.dropFirst(Self.atOnce)
+        let files = modules.filter { seen.insert(ObjectIdentifier($0)).inserted }
+        let make = StackUnwinder.inPortions(reader.unwindTables) { [self] in
+            rows < Self.mostRows && isWanted()
+        }
+        make(files) { module, table in
+            tables[ObjectIdentifier(module)] = (module, table)
+            rows += table?.rows.count ?? 0
         }
     }
 
-    /// Hands over the tables of files: those that are there, and then the others as they are made.
-    func take(_ modules: [Module], _ use: (Module, UnwindTable?) -> Void) {
-        var others: [Module] = []
-        for module in modules {
-            if let made = tables.removeValue(forKey: ObjectIdentifier(module)) {
-                use(module, made.table)
-            } else {
-                others.append(module)
-            }
+    /// Hands over the tables that are there.
+    ///
+    /// - Returns: the other files.
+    func take(_ modules: [Module], _ use: (Module, UnwindTable?) -> Void) -> [Module] {
+        modules.filter { module in
+            guard let made = tables.removeValue(forKey: ObjectIdentifier(module)) else { return true }
+            use(module, made.table)
+            return false
         }
-        reader.unwindTables(of: others, use)
     }
 
     /// Forgets what nobody has taken.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import ArgumentParser
+internal import CSupport
 internal import Glibc
 internal import Reading
 internal import Reporting
@@ -8,6 +9,7 @@ internal import Reporting
 ///
 /// - Returns: the exit status: 0, 1 for a failure at run time, 64 for wrong usage (EX_USAGE of sysexits.h).
 package func runApus(_ arguments: [String]) -> Int32 {
+    apus_fill_standard_descriptors()
     if arguments == [ReaderService.name] || arguments == [ReaderService.demanglerName] {
         return ReaderService.run(as: arguments[0])
     }
@@ -19,19 +21,37 @@ package func runApus(_ arguments: [String]) -> Int32 {
 }
 
 private func run(_ command: any ParsableCommand.Type, name: String, _ arguments: [String]) -> Int32 {
+    do {
+        return try perform(command, name: name, arguments)
+    } catch Output.WriteError.failed(let code) {
+        let reason = errnoName(code) ?? "error \(code)"
+        writeError("\(messageName(name, arguments)): cannot write the output: \(reason)")
+        return 1
+    } catch {
+        // Whoever read our output has seen enough.
+        return 0
+    }
+}
+
+/// - Throws: `WriteError`; all else is said here.
+private func perform(
+    _ command: any ParsableCommand.Type, name: String, _ arguments: [String]
+) throws(Output.WriteError) -> Int32 {
     if command == Apus.self, let complaint = CommandNames.complaint(arguments.first) {
         writeError("\(name): \(complaint)")
         return ExitCode.validationFailure.rawValue
     }
     // Of the commands by their own names, too.
     if arguments.last == "--version", arguments.count == 1 || command == Apus.self && arguments.count == 2 {
-        print(apusFullVersion)
+        try writeOutput([apusFullVersion])
         return 0
     }
     do {
         var parsed = try command.parseAsRoot(arguments)
         try parsed.run()
         return 0
+    } catch let error as Output.WriteError {
+        throw error
     } catch let failure as CommandFailure {
         writeError("\(messageName(name, arguments)): \(failure)")
         return 1
@@ -42,7 +62,7 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
         let status = command.exitCode(for: error)
         if status == .success {
             // Help and version were asked for: they are the output.
-            print(command.fullMessage(for: error))
+            try writeOutput([command.fullMessage(for: error)])
             return 0
         }
         writeError(
@@ -50,6 +70,13 @@ private func run(_ command: any ParsableCommand.Type, name: String, _ arguments:
         )
         return status.rawValue
     }
+}
+
+/// Writes lines to standard output.
+func writeOutput(_ lines: [String]) throws(Output.WriteError) {
+    let output = Output()
+    output.collect(lines)
+    try output.flush()
 }
 
 /// "opensnoop" also for `apus opensnoop`.

@@ -82,9 +82,14 @@ package struct ExecSelection: ParsableArguments {
     package var line: RegularExpression?
 
     @Option(
-        name: [.customShort("P", allowingJoined: true), .customLong("ppid")], parsing: .unconditional,
+        name: [.customShort("P", allowingJoined: true), .customLong("ppid")],
+        parsing: .unconditionalSingleValue,
         help: ArgumentHelp("Only children of these processes.", valueName: "pid,…"), transform: parseIDs)
-    package var parents: IDList?
+    package var parentLists: [IDList] = []
+
+    package var parents: IDList? { IDList(parentLists) }
+
+    package func validate() throws { try IDList.requireFew(parentLists) }
 
     package init() {}
 

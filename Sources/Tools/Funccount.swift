@@ -24,8 +24,8 @@ package struct Funccount: TracingCommand {
 
     @Option(
         name: [.customShort("c", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
-        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"))
-    package var cpu: UInt32?
+        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"), transform: parseCPU)
+    package var cpu: Int32?
 
     @OptionGroup(title: "Which tasks") package var targets: TargetOptions
     @OptionGroup(title: "Which tasks") package var userOption: UserOption
@@ -175,7 +175,7 @@ let funccountDiscussion = """
     LIMITS: Functions that the compiler has inlined, and those that are chosen as a library is loaded (such as \
     memcpy), have no calls to count. Files without a symbol table show only what they export. The kernel decides \
     which of its functions can be traced. Counters that a kernel skips because a probe has interrupted itself are \
-    reported as lost.
+    reported as lost. A function of Go that makes its stack grow begins anew, and counts twice.
 
     COMPATIBILITY: The options of BCC's funccount are all there, and so are its patterns: p:FILE:NAME and p::NAME \
     too. -r takes POSIX extended regular expressions.

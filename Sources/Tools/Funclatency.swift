@@ -64,8 +64,8 @@ package struct Funclatency: TracingCommand {
 
     @Option(
         name: .customLong("cpu"), parsing: .unconditional,
-        help: ArgumentHelp("Only calls that begin on this CPU.", valueName: "cpu"))
-    package var cpu: UInt16?
+        help: ArgumentHelp("Only calls that begin on this CPU.", valueName: "cpu"), transform: parseCPU)
+    package var cpu: Int32?
 
     @Flag(
         name: [.customShort("k"), .customLong("kprobes")],
@@ -132,7 +132,7 @@ package struct Funclatency: TracingCommand {
         object.setConstant(
             "funclatency_config",
             to: funclatency_config(
-                by: by, levels: levels ?? 0, cpu: cpu.map { Int32($0) } ?? -1, of_kernel: ofKernel ? 1 : 0))
+                by: by, levels: levels ?? 0, cpu: cpu ?? -1, of_kernel: ofKernel ? 1 : 0))
         for programs in Self.programs { ProbeTargets.configure(object, programs, targets) }
         let run = HistogramRun(
             session, what: "calls", options: histograms,

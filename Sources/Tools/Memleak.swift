@@ -17,11 +17,17 @@ package struct Memleak: TracingCommand {
     package var count: Int?
 
     @Option(
-        name: [.customShort("p", allowingJoined: true), .customLong("pid")], parsing: .unconditional,
+        name: [.customShort("p", allowingJoined: true), .customLong("pid")],
+        parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
             "The process to trace. Without it, and without a command: the kernel.", valueName: "pid"),
         transform: parseIDs)
-    package var process: IDList?
+    package var processLists: [IDList] = []
+
+    package var process: IDList? {
+        get { IDList(processLists) }
+        set { processLists = newValue.map { [$0] } ?? [] }
+    }
 
     @Option(
         name: [.customShort("c"), .customLong("command")],
@@ -249,6 +255,7 @@ package struct Memleak: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try pictures.requireWritable()
         try MemleakRun(self, session).run()
     }
 }

@@ -5,9 +5,16 @@ internal import Reporting
 /// Whose allocations of the kernel count: those that it makes while one of these tasks runs.
 package struct KernelTaskOptions: ParsableArguments {
     @Option(
-        name: .customLong("tid"), parsing: .unconditional,
+        name: .customLong("tid"), parsing: .unconditionalSingleValue,
         help: ArgumentHelp("Only these threads.", valueName: "tid,…"), transform: parseIDs)
-    package var threads: IDList?
+    package var threadLists: [IDList] = []
+
+    package var threads: IDList? {
+        get { IDList(threadLists) }
+        set { threadLists = newValue.map { [$0] } ?? [] }
+    }
+
+    package func validate() throws { try IDList.requireFew(threadLists) }
 
     @Option(
         help: ArgumentHelp("Only tasks with this text in their name.", valueName: "text"),

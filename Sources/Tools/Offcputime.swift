@@ -72,6 +72,7 @@ package struct Offcputime: TracingCommand {
     package mutating func validate() throws {
         try common.setDuration(seconds)
         seconds = nil
+        try stacks.requireOneForm(json: common.json)
         if userTasksOnly && kernelTasksOnly {
             throw ValidationError("-u and -k exclude each other: give one of them.")
         }
@@ -112,6 +113,7 @@ package struct Offcputime: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try stacks.pictures.requireWritable()
         let baseline = try histograms.compare.first.map(DistributionRecord.read)
         var style = StackReport.Style(
             valueTypes: [

@@ -3,10 +3,25 @@ internal import ArgumentParser
 internal import CBPFPrograms
 internal import Processes
 internal import Reporting
+internal import Tracing
 
 /// Process or thread IDs, as given: "12" or "12,34".
 package struct IDList: Equatable {
     package let ids: [Int32]
+
+    package init(ids: [Int32]) { self.ids = ids }
+
+    /// What one option was given, each time that it was: -p 1 -p 2 is -p 1,2. Nil if it was not.
+    init?(_ lists: [IDList]) {
+        guard !lists.isEmpty else { return nil }
+        ids = lists.flatMap(\.ids)
+    }
+
+    static func requireFew(_ lists: [IDList]) throws {
+        guard lists.reduce(0, { $0 + $1.ids.count }) <= idLimit else {
+            throw ValidationError("at most \(idLimit) IDs can be given.")
+        }
+    }
 }
 
 /// How many IDs one option takes: far more than anybody types, and a bound for the maps.
@@ -20,8 +35,9 @@ func parseIDs(_ text: String) throws -> IDList {
         }
         return id
     }
-    guard ids.count <= idLimit else { throw ValidationError("at most \(idLimit) IDs can be given.") }
-    return IDList(ids: ids)
+    let list = IDList(ids: ids)
+    try IDList.requireFew([list])
+    return list
 }
 
 /// Seconds, with a fraction if wanted; at most what a timer takes without overflow.
@@ -31,6 +47,18 @@ func parseSeconds(_ text: String) throws -> Double {
             "invalid duration '\(escaped(text))': expected a positive number of seconds, such as 10 or 0.5.")
     }
     return seconds
+}
+
+/// The number of a CPU that there is or can be: the kernel's, which may be offline.
+func parseCPU(_ text: String) throws -> Int32 {
+    guard let cpu = Int32(text), cpu >= 0 else {
+        throw ValidationError("'\(escaped(text))' is no CPU: give its number, from 0.")
+    }
+    let count = possibleCPUs()
+    guard cpu < count else {
+        throw ValidationError("there is no CPU \(cpu) here: give 0\(count > 1 ? " to \(count - 1)" : "").")
+    }
+    return cpu
 }
 
 /// Microseconds, up to what is safe to count in nanoseconds.

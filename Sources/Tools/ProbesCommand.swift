@@ -48,15 +48,16 @@ package struct ProbesCommand: ParsableCommand {
             let listing = ProbeListing(self)
             try listing.print()
             guard listing.printed == 0 else { return }
-        } catch Output.WriteError.closed {
-            // Whoever read our output has seen enough.
-            return
         } catch let error as BPFError {
             throw CommandFailure(error.description)
         }
+        guard let pattern else {
+            let place =
+                process.map { "the files of process \($0) have no functions or" } ?? "this kernel has no"
+            throw CommandFailure("\(place) probes that we can read")
+        }
         throw CommandFailure(
-            "nothing here matches '\(escaped(pattern?.text ?? ""))'"
-                + (process.map { " in process \($0)" } ?? ""))
+            "nothing here matches '\(escaped(pattern.text))'" + (process.map { " in process \($0)" } ?? ""))
     }
 }
 

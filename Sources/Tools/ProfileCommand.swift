@@ -29,9 +29,14 @@ package struct ProfileCommand: TracingCommand {
     package var period: UInt64?
 
     @Option(
-        name: [.customShort("L", allowingJoined: true)], parsing: .unconditional,
+        name: [.customShort("L", allowingJoined: true)], parsing: .unconditionalSingleValue,
         help: ArgumentHelp("The same as --tid.", valueName: "tid,…"), transform: parseIDs)
-    package var threads: IDList?
+    package var threadLists: [IDList] = []
+
+    package var threads: IDList? {
+        get { IDList(threadLists) }
+        set { threadLists = newValue.map { [$0] } ?? [] }
+    }
 
     @Option(
         name: [.customShort("C", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
@@ -87,10 +92,12 @@ package struct ProfileCommand: TracingCommand {
     package mutating func validate() throws {
         try common.setDuration(seconds)
         seconds = nil
+        try stacks.requireOneForm(json: common.json)
         if let threads {
             guard targets.threads == nil else {
                 throw ValidationError("-L and --tid mean the same: give one of them.")
             }
+            try IDList.requireFew(threadLists)
             targets.threads = threads
             self.threads = nil
         }
@@ -138,6 +145,7 @@ package struct ProfileCommand: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try stacks.pictures.requireWritable()
         let report = StackReport(stacks, style, json: common.json)
         try report.watch(session)
         let (loaded, unwinder) = try load(session, report.names)
@@ -296,11 +304,4 @@ private func parsePeriod(_ text: String) throws -> UInt64 {
         throw ValidationError("invalid count of events '\(escaped(text))': expected 1000 or more.")
     }
     return counts
-}
-
-private func parseCPU(_ text: String) throws -> Int32 {
-    guard let cpu = Int32(text), cpu >= 0, cpu < 8192 else {
-        throw ValidationError("invalid CPU '\(escaped(text))': expected its number, from 0.")
-    }
-    return cpu
 }

@@ -46,7 +46,7 @@ final class StackNames {
     /// yet.
     func lookAround(_ session: Session) {
         guard feed == nil else { return }
-        early.make(observeLiving(session).newModules)
+        early.make(observeLiving(session).newModules) { !session.loop.endIsPending }
         watch?.catchUp()
     }
 
@@ -68,7 +68,12 @@ final class StackNames {
             symbolizer.codeChanged = nil
             return
         }
-        for unwinder in served { unwinder.makeTables = early.take }
+        // Those of a whole machine take a while: who ends us meanwhile does not wait for the rest.
+        let others = StackUnwinder.inPortions(
+            reader.unwindTables, while: { [loop = session.loop] in !loop.endIsPending })
+        for unwinder in served {
+            unwinder.makeTables = { [early] modules, use in others(early.take(modules, use), use) }
+        }
         let feed = observeLiving(session)
         // Loading the programs takes a while, in which more may happen than there is room for.
         if watch?.begin() ?? false {
@@ -77,6 +82,7 @@ final class StackNames {
         watch?.afterReading = { [unowned self] in feed.flush(upTo: watch?.upTo ?? 0) }
         feed.serve(served, session.meanings)
         early.forget()
+        for unwinder in served { unwinder.makeTables = reader.unwindTables }
         session.beforeFirstInstruction = { [self] in observeAnew($0) }
         deferred = try served.map { unwinder in
             try DeferredStacks(

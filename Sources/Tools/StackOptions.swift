@@ -35,6 +35,11 @@ package struct StackOptions: ParsableArguments {
 
     var wantsUser: Bool { !kernelOnly }
 
+    /// That only one form was asked for.
+    func requireOneForm(json: Bool) throws {
+        if folded && json { throw ValidationError("-f and --json exclude each other: give one of them.") }
+    }
+
     /// The stacks to take.
     var sides: UInt32 {
         (kernelOnly ? 0 : STACK_USER.rawValue) | (userOnly ? 0 : STACK_KERNEL.rawValue)
@@ -54,6 +59,18 @@ package struct PictureOptions: ParsableArguments {
         name: .customLong("pprof"),
         help: ArgumentHelp("Write a profile for pprof into this file.", valueName: "file"))
     package var pprof: String?
+
+    /// That the files can be written, which it would be a pity to learn when tracing is over.
+    func requireWritable() throws {
+        for path in [flameGraph, pprof].compactMap({ $0 }) {
+            let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+            if access(path, W_OK) == 0 { continue }
+            // What is not there can be made where its folder allows it.
+            if errno == ENOENT && access(String(folder), W_OK | X_OK) == 0 { continue }
+            throw CommandFailure(
+                "cannot write '\(escaped(path))': \(errnoName(errno) ?? "error \(errno)")")
+        }
+    }
 
     @OptionGroup var walk: UnwindOptions
     @OptionGroup var debugFiles: DebugFileOptions

@@ -25,6 +25,21 @@ final class StackUnwinder {
         for module in modules { use(module, UnwindTable(module.source)) }
     }
 
+    /// A maker of tables that asks, before every few files, whether to go on. What it leaves out is as if it had no table.
+    static func inPortions<File, Table>(
+        _ make: @escaping ([File], (File, Table) -> Void) -> Void, while isWanted: @escaping () -> Bool
+    ) -> ([File], (File, Table) -> Void) -> Void {
+        { files, use in
+            var rest = files[...]
+            while !rest.isEmpty && isWanted() {
+                make(Array(rest.prefix(portion)), use)
+                rest = rest.dropFirst(portion)
+            }
+        }
+    }
+
+    static let portion = 8
+
     struct Counts {
         var files = 0
         var rows = 0

@@ -32,8 +32,8 @@ package struct Stackcount: TracingCommand {
 
     @Option(
         name: [.customShort("c", allowingJoined: true), .customLong("cpu")], parsing: .unconditional,
-        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"))
-    package var cpu: UInt16?
+        help: ArgumentHelp("Only on this CPU.", valueName: "cpu"), transform: parseCPU)
+    package var cpu: Int32?
 
     @Option(
         name: .customLong("stack-storage-size"), parsing: .unconditional,
@@ -53,6 +53,7 @@ package struct Stackcount: TracingCommand {
         try common.setDuration(duration)
         duration = nil
         if debug { common.verbose = true }
+        try stacks.requireOneForm(json: common.json)
         guard stackStorage > 0, stackStorage <= 1 << 22 else {
             throw ValidationError("--stack-storage-size must be 1 to \(1 << 22).")
         }
@@ -80,10 +81,11 @@ package struct Stackcount: TracingCommand {
 
     private var config: stackcount_config {
         stackcount_config(
-            sides: stacks.sides, by_process: byProcess ? 1 : 0, cpu: cpu.map { Int32($0) } ?? -1, reserved: 0)
+            sides: stacks.sides, by_process: byProcess ? 1 : 0, cpu: cpu ?? -1, reserved: 0)
     }
 
     package func trace(_ session: Session) throws {
+        try stacks.pictures.requireWritable()
         let targets = try pattern.targets(Self.kinds, session)
         var style = StackReport.Style(
             valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")
@@ -216,7 +218,8 @@ let stackcountDiscussion = """
     and limit the run to one process with -p.
 
     LIMITS: A stack whose outer frames could not be found ends with a line that begins with "[cut:" and says why. \
-    What is reached while a process's mappings are not known yet has frames without names.
+    What is reached while a process's mappings are not known yet has frames without names. A function of Go that \
+    makes its stack grow begins anew, and counts twice.
 
     COMPATIBILITY: The options of BCC's stackcount are all there.
     """

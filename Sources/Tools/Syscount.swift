@@ -35,9 +35,8 @@ package struct Syscount: TracingCommand {
 
     package func run() throws {
         if display.list {
-            for call in Set(SystemCall.ABI.allCases.flatMap { SystemCall.all($0).map(\.name) }).sorted() {
-                print(call)
-            }
+            try writeOutput(
+                Set(SystemCall.ABI.allCases.flatMap { SystemCall.all($0).map(\.name) }).sorted())
         } else if try !histograms.compareRecordings(json: common.json) {
             try runTracing()
         }
@@ -101,7 +100,9 @@ package struct CallSelection: ParsableArguments {
     @Option(
         name: [.customShort("s", allowingJoined: true), .customLong("syscall")],
         help: ArgumentHelp("Only these system calls.", valueName: "name,…"), transform: parseSystemCalls)
-    package var calls: SystemCallList?
+    package var callLists: [SystemCallList] = []
+
+    package var calls: SystemCallList? { SystemCallList(callLists) }
 
     @Flag(name: [.customShort("x"), .customLong("failures")], help: "Only calls that fail.")
     package var failedOnly = false

@@ -73,6 +73,14 @@ struct SystemCall: Hashable {
 /// System calls by name: "read" or "read,write".
 package struct SystemCallList: Equatable {
     let calls: Set<SystemCall>
+
+    init(calls: Set<SystemCall>) { self.calls = calls }
+
+    /// What the option was given, each time that it was; nil if it was not.
+    init?(_ lists: [SystemCallList]) {
+        guard !lists.isEmpty else { return nil }
+        calls = lists.reduce(into: []) { $0.formUnion($1.calls) }
+    }
 }
 
 func parseSystemCalls(_ text: String) throws -> SystemCallList {

@@ -45,6 +45,6 @@ package struct Apus: ParsableCommand {
 
     package func run() throws {
         guard listCommands else { throw CleanExit.helpRequest(self) }
-        for command in Toolkit.commands { print(command.configuration.commandName ?? "") }
+        try writeOutput(Toolkit.commands.map { $0.configuration.commandName ?? "" })
     }
 }

@@ -28,15 +28,10 @@ extension TracingCommand {
         }
     }
 
-    /// Says in words what went wrong, and takes a closed output for the end.
+    /// Says in words what went wrong.
     func withPlainErrors(_ body: () throws -> Void) throws {
         do {
             try body()
-        } catch Output.WriteError.closed {
-            // Whoever read our output has seen enough.
-            return
-        } catch Output.WriteError.failed(let code) {
-            throw CommandFailure("cannot write the output: \(errnoName(code) ?? "error \(code)")")
         } catch let error as BPFError {
             if common.verbose, let log = error.log { writeError(log) }
             throw CommandFailure(error.description + Self.hint(error))

@@ -3,6 +3,9 @@ internal import CLibbpf
 internal import CSupport
 internal import Glibc
 
+/// How many numbers of CPUs this kernel knows, of those that are offline, too.
+package func possibleCPUs() -> Int32 { max(1, libbpf_num_possible_cpus()) }
+
 /// What makes a sampler take a sample.
 package enum SamplingRate: Equatable, Sendable {
     /// So many times a second, on each CPU.

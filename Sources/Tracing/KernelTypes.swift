@@ -9,6 +9,9 @@ package struct KernelTypes: ~Copyable {
     let handle: OpaquePointer
     package static let nativePath = "/sys/kernel/btf/vmlinux"
 
+    /// MAX_ERRNO of linux/err.h is 4095, but libbpf's own begin before it (LIBBPF_ERRNO__START of libbpf.h).
+    private static let lastErrno: Int32 = 3999
+
     /// Whether the kernel itself offers its types, which programs of type `tp_btf` need.
     package static var areNative: Bool { access(nativePath, R_OK) == 0 }
 
@@ -26,7 +29,16 @@ package struct KernelTypes: ~Copyable {
         try Self.require(path: path)
         apus_release_code_pages()
         let path = path ?? Self.nativePath
-        handle = try check(btf__parse(path, nil), "read the kernel's types from \(path)")
+        do throws(BPFError) {
+            handle = try check(btf__parse(path, nil), "read the kernel's types from \(path)")
+        } catch {
+            // Above the kernel's numbers are those of libbpf, for what it finds in a file.
+            guard error.code > Self.lastErrno else { throw error }
+            throw BPFError(
+                error.operation, code: 0,
+                advice: "it holds no BTF: give the file for this kernel's version, such as one of BTFHub",
+                log: error.log)
+        }
         Self.preemptiblePrograms = preemptsTracepoints
     }
 

@@ -95,6 +95,29 @@ extension EndToEnd {
             }
         }
 
+        /// What could never be answered is refused before anything is traced.
+        @Test(
+            arguments: [
+                (["profile", "-f", "--json", "1"], 64, "-f and --json"),
+                (["offcputime", "-f", "--json", "1"], 64, "-f and --json"),
+                (["stackcount", "-f", "--json", "-D", "1", "c:malloc"], 64, "-f and --json"),
+                (["profile", "-C", "8191", "1"], 64, "no CPU 8191"),
+                (["funccount", "-c", "8191", "-d", "1", "t:sched:*"], 64, "no CPU 8191"),
+                (["stackcount", "-c", "8191", "-D", "1", "t:sched:*"], 64, "no CPU 8191"),
+                (["funclatency", "--cpu", "8191", "-d", "1", "c:malloc"], 64, "no CPU 8191"),
+                (["profile", "--flamegraph", "/no/such/folder/x.svg", "600"], 1, "/no/such/folder/x.svg"),
+                (["offcputime", "--pprof", "/no/such/folder/x", "600"], 1, "/no/such/folder/x"),
+                (["stackcount", "--pprof", "/no/such/folder/x", "c:malloc"], 1, "/no/such/folder/x"),
+                (["memleak", "--flamegraph", "/no/such/folder/x.html"], 1, "/no/such/folder/x.html"),
+                (["opensnoop", "--btf", "/etc/passwd"], 1, "holds no BTF"),
+            ] as [([String], Int32, String)])
+        func whatCannotComeOutIsSaidAtOnce(words: [String], status: Int32, says: String) throws {
+            let result = try Finished([Harness.apus] + words)
+            #expect(result.end == .exited(status))
+            #expect(result.text.isEmpty)
+            #expect(result.errors.contains(says) && result.errors.split(separator: "\n").count == 1)
+        }
+
         /// Not root is needed, but two capabilities.
         @Test func withTwoCapabilitiesItTraces() throws {
             let folder = try TemporaryFolder()

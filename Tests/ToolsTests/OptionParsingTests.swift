@@ -41,6 +41,22 @@ import Testing
         #expect(try opensnoop(words).targets.threads == IDList(ids: [12, 34, 5]))
     }
 
+    /// As strace has it; the last one alone would leave out what was asked for, without a word.
+    @Test func listsThatAreGivenTwiceAddUp() throws {
+        let command = try opensnoop(["-p", "1", "-t", "5", "--pid=2,3", "-p4", "--tid", "6"])
+        #expect(command.targets.processes == IDList(ids: [1, 2, 3, 4]))
+        #expect(command.targets.threads == IDList(ids: [5, 6]))
+        let counting = try #require(
+            try Syscount.parseAsRoot(["-s", "read", "-s", "write,openat"]) as? Syscount)
+        #expect(Set(counting.selection.calls?.calls.map(\.name) ?? []) == ["read", "write", "openat"])
+        let profile = try #require(
+            try ProfileCommand.parseAsRoot(["-L", "4", "-L", "5"]) as? ProfileCommand)
+        #expect(profile.targets.threads == IDList(ids: [4, 5]))
+        let started = try #require(try Execsnoop.parseAsRoot(["-P", "1", "-P", "2"]) as? Execsnoop)
+        #expect(started.selection.parents == IDList(ids: [1, 2]))
+        #expect(throws: (any Error).self) { try Memleak.parseAsRoot(["-p", "1", "-p", "2"]) }
+    }
+
     @Test(arguments: ["-u", "--uid"])
     func users(option: String) throws {
         #expect(try parse(option, "1000").user == 1000)
@@ -164,6 +180,8 @@ import Testing
         expectRefusal(["-p", ids.joined(separator: ",")], "at most 4096 IDs can be given.")
         let most = try opensnoop(["-p", ids.dropLast().joined(separator: ",")])
         #expect(most.targets.processes?.ids.count == 4096)
+        expectRefusal(
+            ["-p", ids.dropLast().joined(separator: ","), "-p", "1"], "at most 4096 IDs can be given.")
     }
 
     @Test(arguments: ["", "0", "-1", "abc", "1s", "nan", "inf", "-0.5", "0.0001", "1e10", "1,5"])

@@ -16,6 +16,12 @@
 /* The commit that this was built from; "" if it is not known. */
 const char *apus_commit(void);
 
+/*
+ * Occupies those of the descriptors 0, 1 and 2 that are closed (as by >&-), so that no other file of ours gets such a
+ * number and is written to as if it were the output. Commands that we start find them closed, as without us.
+ */
+void apus_fill_standard_descriptors(void);
+
 int apus_pidfd_open(pid_t pid);
 /* Whether two processes have the same memory, as after clone with CLONE_VM: 1, 0, or -1 and errno. */
 int apus_share_memory(pid_t one, pid_t other);
@@ -37,6 +43,8 @@ int apus_task_event_open(int cpu);
 
 /* Blocks SIGINT, SIGTERM and SIGHUP, gives them back their default action, and returns a signalfd for them. */
 int apus_signal_descriptor(void);
+/* Undoes that: a signal that has come meanwhile does now what it does by itself. */
+void apus_give_signals_back(void);
 /* The next signal of such a descriptor, 0 if there is none. */
 int apus_next_signal(int descriptor);
 
