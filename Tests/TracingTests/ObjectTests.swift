@@ -222,6 +222,13 @@ private let objectNames = ObjectImage.all.map(\.name)
         #expect(found(names.decoded).isSuperset(of: ["open_event"]))
     }
 
+    /// Each command configures what it opens, so that an object without a name is one whose sources were not read.
+    @Test(arguments: objectNames)
+    func namesOfEveryObjectAreFound(name: String) throws {
+        let names = try SourceNames()
+        #expect(names.variables.union(names.maps).contains { $0.objects.contains(name) })
+    }
+
     @Test func everyObjectIsUsedAndEveryUsedOneIsThere() throws {
         #expect(try SourceNames().opened == Set(objectNames))
     }
