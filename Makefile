@@ -33,7 +33,7 @@ RELEASE_FLAGS := -c release -Xswiftc -cross-module-optimization -Xswiftc -enforc
                  --static-swift-stdlib -Xswiftc -static-executable -Xlinker --icf=safe \
                  $(addprefix -Xlinker ,$(LIBRARIES))
 
-VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/Tools/Version.swift)
+VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/CommandKit/Entry/Version.swift)
 PREFIX  ?= /usr/local
 # The same sources give the same archives.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -8,7 +8,7 @@ import Symbolization
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// Numbers that come from other programs and from files: at the ends of their types, none may end ours.
 @Suite struct ForeignNumberTests {
@@ -67,8 +67,10 @@ import Testing
     private func compare(_ before: [DistributionRecord], _ after: [DistributionRecord]) throws {
         let writer = ByteWriter()
         for json in [false, true] {
-            let table = Table(Comparison.columns, json: json)
-            for line in Comparison(before: before, after: after).lines { table.write(line, to: writer) }
+            let table = Table(DistributionComparison.columns, json: json)
+            for line in DistributionComparison(before: before, after: after).lines {
+                table.write(line, to: writer)
+            }
         }
         #expect(writer.count > 0)
     }
@@ -115,7 +117,7 @@ import Testing
                 distribution: Distribution())
         }
         let began = ProcessInfo.processInfo.systemUptime
-        #expect(Comparison(before: many, after: many.reversed()).lines.count == 240_000)
+        #expect(DistributionComparison(before: many, after: many.reversed()).lines.count == 240_000)
         // Each with each are 3.6 billion comparisons of texts: minutes.
         #expect(ProcessInfo.processInfo.systemUptime - began < 20)
     }

@@ -4,7 +4,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// The C library's opinion, in the locale "C" that no test leaves.
 private func fnmatches(_ pattern: String, _ text: [UInt8]) -> Bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// The verdict on a stack that has so many bytes at each report.
 private func verdict(_ bytes: [Double]) -> GrowthHistory.Verdict? {

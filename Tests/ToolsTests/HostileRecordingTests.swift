@@ -3,8 +3,8 @@ import Foundation
 import TestSupport
 import Testing
 
+@testable import Commands
 @testable import Reporting
-@testable import Tools
 
 /// Recordings that somebody else has made: numbers at the ends of their types and beyond, fields of other types, text
 /// without end.

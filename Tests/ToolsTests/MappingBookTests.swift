@@ -3,7 +3,7 @@ import CBPFPrograms
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 private func event(
     _ kind: memleak_event_kind, _ address: UInt64 = 0, _ bytes: UInt64 = 0, stack: UInt64 = 0,
@@ -19,7 +19,7 @@ private func event(
     return event
 }
 
-extension MappingBook {
+extension MemleakMappings {
     fileprivate mutating func take(_ event: memleak_event) { apply(event) { _, _, _ in } }
 
     /// Pieces and bytes by stack.
@@ -33,11 +33,11 @@ extension MappingBook {
     }
 }
 
-@Suite struct MappingBookTests {
+@Suite struct MemleakMappingsTests {
     private static let everything: ClosedRange<UInt64> = 0...UInt64.max
 
     @Test func aHoleMakesTwo() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0xa000, stack: 7))
         book.take(event(MEMLEAK_UNMAPS, 0x12000, 0x2000))
         book.take(event(MEMLEAK_UNMAPS, 0x19000, 0x9000))
@@ -46,7 +46,7 @@ extension MappingBook {
     }
 
     @Test func whatFailedIsAsBefore() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x4000, stack: 7))
         book.take(event(MEMLEAK_MAPPED, 0x14000, 0x4000, stack: 8, at: 1))
         let before = book.blocks
@@ -60,7 +60,7 @@ extension MappingBook {
 
     /// Another thread is given what a call lets go before that call has returned.
     @Test func memoryThatGoesFromThreadToThread() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x2000, stack: 1, thread: 1))
         book.take(event(MEMLEAK_UNMAPS, 0x10000, 0x2000, thread: 1))
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x1000, stack: 2, thread: 2))
@@ -69,7 +69,7 @@ extension MappingBook {
 
     /// munmap of an address that is none fails, and meanwhile another thread has mapped something there.
     @Test func whatFailedLeavesWhatCameMeanwhile() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x8000, stack: 1, thread: 1))
         book.take(event(MEMLEAK_UNMAPS, 0x10000, 0x8000, thread: 1))
         book.take(event(MEMLEAK_MAPPED, 0x12000, 0x1000, stack: 2, thread: 2))
@@ -82,7 +82,7 @@ extension MappingBook {
     }
 
     @Test func remapping() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x4000, stack: 1))
         book.take(event(MEMLEAK_UNMAPS, 0x11000, 0x1000))
         // Moved with its hole, and cut.
@@ -101,7 +101,7 @@ extension MappingBook {
     }
 
     @Test func theBreak() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         func moveBreak(from: UInt64, to: UInt64, stack: UInt64) {
             book.take(event(MEMLEAK_BREAK, from))
             book.take(event(MEMLEAK_BROKEN, to, stack: stack))
@@ -116,7 +116,7 @@ extension MappingBook {
     }
 
     @Test func sizesAndNonsense() {
-        var book = MappingBook(sizes: 0x2000...0x3000)
+        var book = MemleakMappings(sizes: 0x2000...0x3000)
         book.take(event(MEMLEAK_MAPPED, 0x10000, 0x3000, stack: 1))
         book.take(event(MEMLEAK_MAPPED, 0x11000, 0x1000, stack: 2))
         #expect(book.sums == [1: [2, 0x2000]])
@@ -128,7 +128,7 @@ extension MappingBook {
 
     /// A page table has room for 2^47 bytes, and what was mapped and given back counts as well.
     @Test func moreBytesThanNumbersGoTo() {
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         for _ in 0..<3 {
             book.take(event(MEMLEAK_MAPPED, 0x1000, UInt64.max - 0x2000, stack: 1))
             book.take(event(MEMLEAK_UNMAPS, 0x1000, UInt64.max - 0x2000))
@@ -142,7 +142,7 @@ extension MappingBook {
         let kinds: [memleak_event_kind] = [
             MEMLEAK_MAPPED, MEMLEAK_UNMAPS, MEMLEAK_FAILED, MEMLEAK_REMAPPED, MEMLEAK_BREAK, MEMLEAK_BROKEN,
         ]
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         for _ in 0..<20_000 {
             book.take(
                 event(
@@ -158,7 +158,7 @@ extension MappingBook {
     /// Against a model that has an entry for each page.
     @Test func thirtyThousandRandomCalls() {
         var random = SeededGenerator(seed: 11)
-        var book = MappingBook(sizes: Self.everything)
+        var book = MemleakMappings(sizes: Self.everything)
         var pages: [UInt64: UInt64] = [:]
         let page: UInt64 = 4096
         for step in 0..<30_000 {

@@ -2,8 +2,8 @@
 import ArgumentParser
 import Testing
 
+@testable import Commands
 @testable import Reporting
-@testable import Tools
 
 private func frame(_ function: String, line: Int = 1, address: UInt64 = 1) -> String {
     #"{"kind":"user","address":\#(address),"function":"\#(function)","module":"/bin/app","#

@@ -5,7 +5,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct MemleakOptionTests {
     /// As dash and bash split them.

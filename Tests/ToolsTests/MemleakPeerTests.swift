@@ -2,7 +2,7 @@
 import ArgumentParser
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct MemleakPeerTests {
     /// Each with the meaning that BCC's memleak, or libbpf-tools', gives it.

@@ -2,7 +2,7 @@
 import CBPFPrograms
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct OpenEventTests {
     private func path(_ record: OpenRecord) -> String? {

@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct OpenFlagsTests {
     @Test(arguments: [

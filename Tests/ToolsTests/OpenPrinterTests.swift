@@ -4,7 +4,7 @@ import Foundation
 import Reporting
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// UTC+5:45 as POSIX writes it. Set once and never back: other tests run meanwhile.
 private let fixedZone: Void = {

@@ -5,7 +5,7 @@ import Foundation
 import Reporting
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// A record as opensnoop's programs send it.
 struct OpenRecord {

@@ -3,7 +3,7 @@ import ArgumentParser
 import Foundation
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct OptionParsingTests {
     private func parse(_ words: String...) throws -> Opensnoop { try opensnoop(words) }

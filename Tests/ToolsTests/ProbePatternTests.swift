@@ -2,7 +2,7 @@
 import ArgumentParser
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// The text that says what to trace.
 @Suite struct ProbePatternTests {

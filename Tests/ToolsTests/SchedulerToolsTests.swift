@@ -5,7 +5,7 @@ import Foundation
 import Reporting
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// What bucket_of() in bpf/lib/histogram.bpf.h does, told once more.
 private func bucket(_ ns: UInt64, unit: UInt64) -> Int {
@@ -42,7 +42,7 @@ private func bucket(_ ns: UInt64, unit: UInt64) -> Int {
     }
 }
 
-@Suite struct WaitEventTests {
+@Suite struct RunQueueWaitEventTests {
     private func record(_ head: wait_event, _ runs: [wait_run]) -> [UInt8] {
         var head = head
         head.run_count = UInt16(runs.count)
@@ -58,7 +58,9 @@ private func bucket(_ ns: UInt64, unit: UInt64) -> Int {
         return run
     }
 
-    private func decode(_ bytes: [UInt8]) -> WaitEvent? { bytes.withUnsafeBytes { WaitEvent($0.bytes) } }
+    private func decode(_ bytes: [UInt8]) -> RunQueueWaitEvent? {
+        bytes.withUnsafeBytes { RunQueueWaitEvent($0.bytes) }
+    }
 
     @Test func runsOfOneThreadAddUpLongestFirst() throws {
         let bytes = record(wait_event(), [run(5, 10), run(7, 15), run(5, 10)])
@@ -86,7 +88,7 @@ private func bucket(_ ns: UInt64, unit: UInt64) -> Int {
     }
 
     @Test func sharesAreOfTheReportedWaits() throws {
-        var summary = WaitSummary()
+        var summary = RunQueueWaitSummary()
         var head = wait_event()
         head.thread = 9
         head.wait_ns = 100
@@ -142,7 +144,7 @@ private func bucket(_ ns: UInt64, unit: UInt64) -> Int {
     }
 
     @Test func changesAreInPerCent() {
-        let comparison = Comparison(
+        let comparison = DistributionComparison(
             before: [record("a", [4])], after: [record("a", [3, 3]), record("new", [1])])
         let lines = comparison.lines
         #expect(

@@ -2,7 +2,7 @@
 import Foundation
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct RingSizeTests {
     private let page = UInt64(getpagesize())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Testing
 
+@testable import Commands
 @testable import Reporting
-@testable import Tools
 
 private func read(_ text: String, piece: Int) -> (profile: Profile?, complaint: String?) {
     var reader = RecordingReader(FoldedReader())

@@ -4,7 +4,7 @@ import Reporting
 import Symbolization
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 @Suite struct StackSumsTests {
     private static func frame(_ function: String, at address: UInt64 = 0) -> Frame {

@@ -3,14 +3,17 @@ import ArgumentParser
 import CBPFPrograms
 import Testing
 
-@testable import Tools
+@testable import Commands
 @testable import Tracing
 
-@Suite struct WaitKindTests {
+@Suite struct BlockingKindTests {
     /// Kernel stacks as kernels 5.10 to 7.x have them, leaf first.
     @Test(
         arguments: [
-            (1, ["__schedule", "schedule", "futex_wait_queue_me", "futex_wait", "do_futex"], WaitKind.lock),
+            (
+                1, ["__schedule", "schedule", "futex_wait_queue_me", "futex_wait", "do_futex"],
+                BlockingKind.lock
+            ),
             (1, ["schedule", "do_nanosleep", "hrtimer_nanosleep", "__x64_sys_clock_nanosleep"], .sleep),
             (1, ["schedule", "pipe_read", "vfs_read", "ksys_read"], .pipe),
             (1, ["schedule", "anon_pipe_read", "vfs_read"], .pipe),
@@ -24,9 +27,9 @@ import Testing
             (1, ["schedule", "something_new"], .other),
             (0, ["schedule", "exit_to_user_mode_loop"], .preempted),
             (0, [], .preempted),
-        ] as [(UInt32, [String], WaitKind)])
-    func isReadFromStateAndStack(state: UInt32, kernel: [String], kind: WaitKind) {
-        #expect(WaitKind(state: state, kernel: kernel) == kind)
+        ] as [(UInt32, [String], BlockingKind)])
+    func isReadFromStateAndStack(state: UInt32, kernel: [String], kind: BlockingKind) {
+        #expect(BlockingKind(state: state, kernel: kernel) == kind)
     }
 }
 

@@ -4,7 +4,7 @@ import Processes
 import TestSupport
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 /// A thread that waits until this goes away.
 private final class OtherThread: @unchecked Sendable {

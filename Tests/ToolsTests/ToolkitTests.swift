@@ -2,7 +2,7 @@
 import ArgumentParser
 import Testing
 
-@testable import Tools
+@testable import Commands
 
 private let names = Toolkit.commands.map { $0.configuration.commandName ?? "" }
 

@@ -15,13 +15,16 @@ struct SourceNames {
         var description: String { "\(name) in \(file)" }
     }
 
+    /// Those below `Sources` whose code names what is in objects.
+    private static let folders = ["Commands", "CommandKit", "Capture", "StackWalking", "Tracing"]
+
     private let files: [(name: String, text: String)]
 
     init() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        files = try ["Sources/Tools", "Sources/Tracing"].flatMap { folder in
-            let path = root.appendingPathComponent(folder).path
+        files = try Self.folders.flatMap { folder in
+            let path = root.appendingPathComponent("Sources/\(folder)").path
             let names = try FileManager.default.subpathsOfDirectory(atPath: path).sorted()
                 .filter { $0.hasSuffix(".swift") }
             try #require(!names.isEmpty, "no source is found in \(path)")
