@@ -16,12 +16,14 @@ SWIFT   ?= swift
 CLANG   ?= $(or $(wildcard $(dir $(realpath $(shell command -v $(SWIFT))))clang),clang)
 OBJCOPY ?= $(or $(wildcard $(dir $(CLANG))llvm-objcopy),llvm-objcopy)
 
-BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c))
-BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=build/bpf/%.bpf.o)
-HEADERS     := $(sort $(filter-out bpf/include/objects.h,$(wildcard bpf/include/*.h)))
+# A command is found by its folder: bpf/commands/AREA/NAME has NAME.bpf.c, and NAME.h if it shares layouts with Swift.
+BPF_SOURCES := $(sort $(wildcard bpf/commands/*/*/*.bpf.c))
+BPF_OBJECTS := $(sort $(patsubst %.bpf.c,build/bpf/%.bpf.o,$(notdir $(BPF_SOURCES))))
+HEADERS     := $(sort $(filter-out bpf/include/objects.h,$(wildcard bpf/include/*.h)) \
+               $(filter-out %.bpf.h,$(wildcard bpf/commands/*/*/*.h)))
 # v2 instructions: the verifiers of some kernels need ten times as many steps for v3
 BPF_FLAGS   := -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPFARCH) -g -O2 \
-               -Wall -Wextra -Werror -Wno-unused-parameter \
+               -Wall -Wextra -Werror -Wno-unused-parameter -Ibpf -Ibpf/include \
                -idirafter /usr/include/$(ARCH)-linux-gnu -idirafter /usr/include
 
 # Generic code of one module is specialized in another; accesses to the same variable are proven apart by tests in
@@ -38,7 +40,7 @@ PREFIX  ?= /usr/local
 # The same sources give the same archives.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 TARBALL := build/apus-$(VERSION)-$(ARCH).tar.gz
-C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
+C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h bpf/commands/*/*/*.[ch] Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist deb install format lint clean
@@ -132,18 +134,26 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: build/bpf/objects.inc build/syscalls.inc build/commit.inc
+bpf: bpf/include/module.modulemap build/bpf/objects.inc build/syscalls.inc build/commit.inc
 
-build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+vpath %.bpf.c $(dir $(BPF_SOURCES))
+build/bpf/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
 	@$(OBJCOPY) --strip-debug $@
 
-build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) Makefile scripts/embed-objects
+build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) build/bpf/headers Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
-	@# the compiler's module cache looks at this file's time, not at headers that are new in the folder
-	@touch bpf/include/module.modulemap
+
+# Made anew when a header changes, or the compiler would go on with the layouts that it remembers.
+bpf/include/module.modulemap: $(HEADERS) build/bpf/headers Makefile scripts/module-map
+	scripts/module-map $(HEADERS) > $@
+
+# A header that has gone is no newer than anything.
+build/bpf/headers: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "$(HEADERS)" ] || echo "$(HEADERS)" >$@
 
 build/syscalls.inc: scripts/syscall-names Makefile
 	@mkdir -p $(@D)

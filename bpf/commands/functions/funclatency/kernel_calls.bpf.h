@@ -6,7 +6,7 @@
 #ifndef APUS_KERNEL_CALLS_BPF_H
 #define APUS_KERNEL_CALLS_BPF_H
 
-#include "../include/funclatency.h"
+#include "funclatency.h"
 
 #define THREADS 8192
 

@@ -10,7 +10,7 @@
 #include "lib/core_fixes.bpf.h"
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
-#include "include/execsnoop.h"
+#include "execsnoop.h"
 
 #define ARGUMENT_CHUNK 4096
 #define ARGUMENT_STEPS 1024 /* arguments, and chunks of long ones, of a failed exec */

@@ -7,7 +7,7 @@
 #include "lib/filter.bpf.h"
 #include "lib/histogram.bpf.h"
 #include "lib/task.bpf.h"
-#include "include/syscount.h"
+#include "syscount.h"
 
 #define TOTALS 65536
 #define CALLS_UNDER_WAY 65536

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#ifndef APUS_FUNCCOUNT_H
-#define APUS_FUNCCOUNT_H
+#ifndef APUS_PROBE_NUMBER_H
+#define APUS_PROBE_NUMBER_H
 
 #include "runtime.h"
 

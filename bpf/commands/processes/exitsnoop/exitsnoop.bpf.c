@@ -4,7 +4,7 @@
 #include "lib/core_fixes.bpf.h"
 #include "lib/events.bpf.h"
 #include "lib/filter.bpf.h"
-#include "include/exitsnoop.h"
+#include "exitsnoop.h"
 
 #define SIGNAL_GROUP_EXIT 4 /* linux/sched/signal.h: group_exit_code is what counts */
 #define ENDED_REMEMBERED 4096

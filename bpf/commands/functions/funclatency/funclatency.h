@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-#include "funccount.h"
+#include "probe_number.h"
 #include "histogram.h"
 
 /* Calls of kernel functions of a thread that are under way. */

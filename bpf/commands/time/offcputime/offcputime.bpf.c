@@ -10,7 +10,7 @@
 #include "lib/process_events.bpf.h"
 #include "lib/stacks.bpf.h"
 #include "lib/task.bpf.h"
-#include "include/offcputime.h"
+#include "offcputime.h"
 
 #define HISTOGRAM_KEY struct block_histogram_key
 #include "lib/histogram.bpf.h"

@@ -11,8 +11,8 @@
 #include "lib/path.bpf.h"
 #include "lib/requests.bpf.h"
 #include "lib/task.bpf.h"
-#include "include/filetop.h"
-#include "include/syscount.h"
+#include "filetop.h"
+#include "system_calls.h"
 
 #define FILES 65536
 #define MESSAGES 1024 /* UIO_MAXIOV: more are not sent by one call */

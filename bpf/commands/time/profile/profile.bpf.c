@@ -10,7 +10,7 @@
 #include "lib/filter.bpf.h"
 #include "lib/unwind.bpf.h"
 #include "lib/task.bpf.h"
-#include "include/profile.h"
+#include "profile.h"
 
 const volatile struct profile_config profile_config;
 

@@ -10,9 +10,9 @@
 #include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
 #include "lib/task.bpf.h"
-#include "lib/kernel_calls.bpf.h"
-#include "lib/user_calls.bpf.h"
-#include "include/funclatency.h"
+#include "kernel_calls.bpf.h"
+#include "user_calls.bpf.h"
+#include "funclatency.h"
 
 const volatile struct funclatency_config funclatency_config;
 

@@ -11,7 +11,7 @@
 #include "lib/filter.bpf.h"
 #include "lib/path.bpf.h"
 #include "lib/requests.bpf.h"
-#include "include/opensnoop.h"
+#include "opensnoop.h"
 
 #define AT_FDCWD (-100)
 #define O_ACCMODE 3

@@ -10,7 +10,7 @@
 #define STACK_SLOTS 8 /* programs of user probes can be preempted */
 #include "lib/stacks.bpf.h"
 #include "lib/user_probe.bpf.h"
-#include "include/memleak.h"
+#include "memleak.h"
 
 #define BLOCKS_DEFAULT 1010000
 #define THREADS 16384 /* at once */

@@ -18,7 +18,7 @@
 #ifndef APUS_USER_CALLS_BPF_H
 #define APUS_USER_CALLS_BPF_H
 
-#include "../include/funclatency.h"
+#include "funclatency.h"
 
 /*
  * What is left behind is known only when another call takes its place, and for

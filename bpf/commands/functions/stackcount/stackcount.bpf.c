@@ -10,7 +10,7 @@
 #include "lib/call_probes.bpf.h"
 #include "lib/counting.bpf.h"
 #include "lib/user_probe.bpf.h"
-#include "include/stackcount.h"
+#include "stackcount.h"
 
 #define TOTALS 40960
 

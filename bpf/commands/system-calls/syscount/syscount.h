@@ -4,19 +4,7 @@
 
 #include "histogram.h"
 #include "runtime.h"
-
-/* Through which entry a call came: each has numbers of its own. */
-enum syscall_abi {
-	SYSCALL_ABI_NATIVE = 0,
-	SYSCALL_ABI_COMPAT = 1, /* the 32-bit one */
-	SYSCALL_ABI_X32 = 2,
-};
-
-#define SYSCALL_ABI_SHIFT 16
-#define SYSCALL_NUMBERS \
-	1024 /* more than there are; all higher ones count as SYSCALL_NUMBER_OTHER */
-#define SYSCALL_NUMBER_OTHER 0xffff
-#define SYSCALL_SETS 4 /* one for each ABI; a power of two */
+#include "system_calls.h"
 
 struct syscount_config {
 	/* One bit for each number, those of an ABI behind those of the one before: calls that are wanted. */
