@@ -7,7 +7,7 @@
 # make install  to PREFIX (/usr/local) below DESTDIR
 # make bench    measure, and write docs/benchmarks.md; QUICK=1 only sees whether that works
 # make lint     check formatting; make format: apply it
-# make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/KernelCases on other kernels
+# make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/Commands on other kernels
 
 ARCH    := $(shell uname -m)
 BPFARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
@@ -167,7 +167,9 @@ build/commit.inc: FORCE
 		[ "$$(cat $@ 2>/dev/null)" = "$$line" ] || echo "$$line" >$@
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
-PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))
+# Those of all, and those of one command, in its folder.
+PROGRAM_SOURCES := $(wildcard Tests/Programs/*.c Tests/Commands/*/*/programs/*.c)
+PROGRAMS := $(sort $(patsubst %.c,build/programs/%,$(notdir $(PROGRAM_SOURCES))))
 # Those of C++ that are traced on other kernels, too.
 PROGRAMS += build/programs/ways-out
 programs: $(PROGRAMS)
@@ -176,11 +178,14 @@ programs: $(PROGRAMS)
 build/programs/pool: STATIC :=
 build/programs/%: STATIC := -static
 
-build/programs/%: Tests/Programs/%.c
+vpath %.c Tests/Programs $(wildcard Tests/Commands/*/*/programs)
+vpath %.cpp Tests/Programs $(wildcard Tests/Commands/*/*/programs)
+
+build/programs/%: %.c
 	@mkdir -p $(@D)
 	cc -O2 -g -Wall $(STATIC) -pthread $< -o $@
 
-build/programs/%: Tests/Programs/%.cpp
+build/programs/%: %.cpp
 	@mkdir -p $(@D)
 	g++ -O2 -g -Wall $(STATIC) -pthread $< -o $@
 

@@ -104,13 +104,11 @@ let package = Package(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ToolsTests",
+            name: "CommandTests",
             dependencies: [
                 "Arithmetic", "Commands", "Reading", "Symbolization", "TestSupport", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
-        .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport"], swiftSettings: swiftSettings),
     ]
 )
