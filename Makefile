@@ -134,7 +134,8 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: bpf/include/module.modulemap build/bpf/objects.inc build/syscalls.inc build/commit.inc
+bpf: bpf/include/module.modulemap build/bpf/objects.inc build/syscalls.inc build/commit.inc \
+	Sources/CommandKit/Entry/CommandList.swift Tests/TracingTests/Layouts.swift
 
 vpath %.bpf.c $(dir $(BPF_SOURCES))
 build/bpf/%.bpf.o: %.bpf.c Makefile
@@ -145,6 +146,15 @@ build/bpf/%.bpf.o: %.bpf.c Makefile
 build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) build/bpf/headers Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
+
+# Those whose folders there are. Written only when it changes, as the next one.
+Sources/CommandKit/Entry/CommandList.swift: FORCE
+	@scripts/command-list >build/commands.swift
+	@cmp -s build/commands.swift $@ || cp build/commands.swift $@
+
+Tests/TracingTests/Layouts.swift: FORCE
+	@scripts/struct-sizes $(HEADERS) >build/layouts.swift
+	@cmp -s build/layouts.swift $@ || cp build/layouts.swift $@
 
 # Made anew when a header changes, or the compiler would go on with the layouts that it remembers.
 bpf/include/module.modulemap: $(HEADERS) build/bpf/headers Makefile scripts/module-map

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 package import ArgumentParser
 
-/// The commands, by the question they answer.
+/// The commands, by the question they answer: those whose folders `make bpf` has found.
 enum Toolkit {
-    static let groups: [CommandGroup] = [
-        CommandGroup(
-            name: "Which process opens or writes what", subcommands: [Opensnoop.self, Filetop.self]),
-        CommandGroup(
-            name: "Which process starts, and how it ends", subcommands: [Execsnoop.self, Exitsnoop.self]),
-        CommandGroup(name: "Which system calls are made", subcommands: [Syscount.self]),
-        CommandGroup(
-            name: "Which functions and events are reached, and how long they take",
-            subcommands: [Funccount.self, Stackcount.self, Funclatency.self]),
-        CommandGroup(
-            name: "Which thread waits for the CPU, and who runs instead",
-            subcommands: [Runqslower.self, Runqlat.self, Cpudist.self]),
-        CommandGroup(
-            name: "Where time goes", subcommands: [ProfileCommand.self, Offcputime.self]),
-        CommandGroup(name: "Where memory goes", subcommands: [Memleak.self]),
-    ]
+    /// Those that have a question, in the order of the help.
+    static let groups: [CommandGroup] = areas.compactMap { area, commands in
+        area.question.map { CommandGroup(name: $0, subcommands: commands) }
+    }
+
+    /// Those of areas without one.
+    static let others: [any ParsableCommand.Type] = areas.filter { $0.area.question == nil }.flatMap(
+        \.commands)
+
+    private static var areas: [(area: any CommandArea.Type, commands: [any ListedCommand.Type])] {
+        folders.map { area, commands in
+            (area, commands.sorted { ($0.place, name(of: $0)) < ($1.place, name(of: $1)) })
+        }.sorted { ($0.area.place, $0.area.question ?? "") < ($1.area.place, $1.area.question ?? "") }
+    }
+
+    private static func name(of command: any ListedCommand.Type) -> String {
+        command.configuration.commandName ?? ""
+    }
 
     /// Every command that traces.
     static var commands: [any TracingCommand.Type] {
@@ -35,7 +37,7 @@ package struct Apus: ParsableCommand {
             Each command also runs under its own name when apus is called through a link of that name.
             """,
         version: apusFullVersion,
-        subcommands: [Check.self, ProbesCommand.self, FlameGraphCommand.self],
+        subcommands: Toolkit.others,
         groupedSubcommands: Toolkit.groups)
 
     @Flag(help: ArgumentHelp("Print the names of all tracing commands, one a line.", visibility: .hidden))

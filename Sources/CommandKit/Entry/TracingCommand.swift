@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package import ArgumentParser
+internal import ArgumentParser
 internal import Reporting
 internal import Tracing
 
 /// A command that traces: its options, and `trace`. `run` owns what every command shares.
-package protocol TracingCommand: ParsableCommand {
+package protocol TracingCommand: ListedCommand {
     var common: CommonOptions { get set }
     var targets: TargetOptions { get set }
     /// The user filter, where the command has one.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import Foundation
 import Testing
 
 @testable import Commands
@@ -18,6 +19,26 @@ private let names = Toolkit.commands.map { $0.configuration.commandName ?? "" }
         #expect(!names.contains(""))
         // The name of a link to the executable, too.
         #expect(names.allSatisfy { $0.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "-" } })
+    }
+
+    /// The list is made by make: a folder that is newer than it has no command yet.
+    @Test func everyFolderIsACommand() throws {
+        let root = Harness.packageRoot.appendingPathComponent("Sources/Commands").path
+        let folders = try FileManager.default.subpathsOfDirectory(atPath: root).filter { path in
+            path.split(separator: "/").count == 2 && !path.hasSuffix(".swift")
+        }
+        #expect(!folders.isEmpty)
+        #expect(Toolkit.folders.flatMap(\.commands).count == folders.count, "make bpf writes the list anew")
+    }
+
+    /// Sorting them says which is which.
+    @Test func noTwoHaveOnePlace() {
+        for (_, commands) in Toolkit.folders {
+            let places = commands.map { $0.place }.filter { $0 != .max }
+            #expect(Set(places).count == places.count)
+        }
+        let places = Toolkit.folders.map { $0.area.place }.filter { $0 != .max }
+        #expect(Set(places).count == places.count)
     }
 
     @Test func everyCommandOfAGroupTraces() {

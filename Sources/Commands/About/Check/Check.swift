@@ -8,7 +8,8 @@ internal import Symbolization
 internal import Tracing
 
 /// What can be done here, and what stands in the way of the rest.
-package struct Check: ParsableCommand {
+package struct Check: ListedCommand {
+    package static let place = 1
     package static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Report which commands work on this machine, and what prevents the others.",

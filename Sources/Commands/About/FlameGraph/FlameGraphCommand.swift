@@ -3,7 +3,7 @@ package import ArgumentParser
 internal import Reporting
 
 /// A picture of folded stacks from anywhere.
-package struct FlameGraphCommand: ParsableCommand {
+package struct FlameGraphCommand: ListedCommand {
     package static let configuration = CommandConfiguration(
         commandName: "flamegraph",
         abstract: "Draw a flame graph from stacks recorded by apus or another tool.",

@@ -4,7 +4,8 @@ internal import Reporting
 internal import Tracing
 
 /// What can be traced here.
-package struct ProbesCommand: ParsableCommand {
+package struct ProbesCommand: ListedCommand {
+    package static let place = 2
     package static let configuration = CommandConfiguration(
         commandName: "probes",
         abstract: "List what can be traced: tracepoints, functions, USDT probes, events.",

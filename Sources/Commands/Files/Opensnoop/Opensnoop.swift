@@ -6,6 +6,7 @@ internal import Tracing
 
 /// Which process opens which file.
 package struct Opensnoop: TracingCommand {
+    package static let place = 1
     package static let configuration = CommandConfiguration(
         commandName: "opensnoop",
         abstract: "Show which process opens which file, as it happens.",

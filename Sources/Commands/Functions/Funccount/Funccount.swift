@@ -6,6 +6,7 @@ internal import Tracing
 
 /// How often functions and tracepoints are reached.
 package struct Funccount: TracingCommand {
+    package static let place = 1
     package static let configuration = CommandConfiguration(
         commandName: "funccount",
         abstract: "Count calls of functions, tracepoints and USDT probes by name.",

@@ -6,6 +6,7 @@ internal import Tracing
 
 /// Which stacks lead to a function or a tracepoint.
 package struct Stackcount: TracingCommand {
+    package static let place = 2
     package static let configuration = CommandConfiguration(
         commandName: "stackcount",
         abstract: "Count the stacks that lead to functions, tracepoints and USDT probes.",

@@ -6,6 +6,7 @@ internal import Tracing
 
 /// How long tasks wait for the CPU, as a histogram.
 package struct Runqlat: TracingCommand {
+    package static let place = 2
     package static let configuration = CommandConfiguration(
         commandName: "runqlat",
         abstract: "Show how long tasks wait for a CPU, as a histogram.",

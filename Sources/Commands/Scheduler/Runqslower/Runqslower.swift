@@ -6,6 +6,7 @@ internal import Tracing
 
 /// Which thread waited for the CPU, how long, and who ran instead.
 package struct Runqslower: TracingCommand {
+    package static let place = 1
     package static let configuration = CommandConfiguration(
         commandName: "runqslower",
         abstract: "Show which thread waited for the CPU, how long, and who ran instead.",

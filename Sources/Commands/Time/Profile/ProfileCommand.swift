@@ -6,6 +6,7 @@ internal import Tracing
 
 /// Where CPU time goes.
 package struct ProfileCommand: TracingCommand {
+    package static let place = 1
     package static let configuration = CommandConfiguration(
         commandName: "profile",
         abstract: "Show where CPU time goes: samples of all stacks, or a flame graph of them.",
