@@ -43,7 +43,7 @@ TARBALL := build/apus-$(VERSION)-$(ARCH).tar.gz
 C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h bpf/commands/*/*/*.[ch] Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist deb install format lint clean
+.PHONY: all setup setup-test run test test-fast test-new-command test-kernels bench bench-programs dist deb install format lint clean
 all: build/apus
 
 # SwiftPM knows what is out of date; this makefile only knows what it needs first.
@@ -66,7 +66,7 @@ STACK_PROGRAMS := system-python bash perl c c-static c-static-pie c++
 
 # Each part by itself: make test-fast, make test-kernels. APUS_SKIP_KERNELS=1 leaves the other kernels out.
 test: setup-test
-	@$(MAKE) lint test-fast dist
+	@$(MAKE) lint test-fast test-new-command dist
 	scripts/test-static build/dist/apus
 	scripts/generate-docs --apus build/dist/apus --readme README.md --check
 	scripts/check-stacks --apus build/dist/apus --stops 20 --seconds 1 --least 95 $(STACK_PROGRAMS)
@@ -77,6 +77,11 @@ FUZZ_SECONDS ?= 5
 test-fast: bpf programs
 	$(SWIFT) build --build-tests
 	APUS_FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test-as-root
+
+# A command of each shape, as scripts/new-command writes it.
+test-new-command: bpf programs
+	$(SWIFT) build --build-tests
+	scripts/test-new-command
 
 test-kernels: dist
 	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
@@ -149,10 +154,12 @@ build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) build/bpf/headers Makefile scri
 
 # Those whose folders there are. Written only when it changes, as the next one.
 Sources/CommandKit/Entry/CommandList.swift: FORCE
+	@mkdir -p build
 	@scripts/command-list >build/commands.swift
 	@cmp -s build/commands.swift $@ || cp build/commands.swift $@
 
 Tests/TracingTests/Layouts.swift: FORCE
+	@mkdir -p build
 	@scripts/struct-sizes $(HEADERS) >build/layouts.swift
 	@cmp -s build/layouts.swift $@ || cp build/layouts.swift $@
 
