@@ -7,7 +7,7 @@
 # make install  to PREFIX (/usr/local) below DESTDIR
 # make bench    measure, and write docs/benchmarks.md; QUICK=1 only sees whether that works
 # make lint     check formatting; make format: apply it
-# make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/KernelCases on other kernels
+# make test-kernels [KERNELS="6.1 6.12"]   the cases of Tests/Commands on other kernels
 
 ARCH    := $(shell uname -m)
 BPFARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
@@ -16,12 +16,14 @@ SWIFT   ?= swift
 CLANG   ?= $(or $(wildcard $(dir $(realpath $(shell command -v $(SWIFT))))clang),clang)
 OBJCOPY ?= $(or $(wildcard $(dir $(CLANG))llvm-objcopy),llvm-objcopy)
 
-BPF_SOURCES := $(sort $(wildcard bpf/*.bpf.c))
-BPF_OBJECTS := $(BPF_SOURCES:bpf/%.bpf.c=build/bpf/%.bpf.o)
-HEADERS     := $(sort $(filter-out bpf/include/objects.h,$(wildcard bpf/include/*.h)))
+# A command is found by its folder: bpf/commands/AREA/NAME has NAME.bpf.c, and NAME.h if it shares layouts with Swift.
+BPF_SOURCES := $(sort $(wildcard bpf/commands/*/*/*.bpf.c))
+BPF_OBJECTS := $(sort $(patsubst %.bpf.c,build/bpf/%.bpf.o,$(notdir $(BPF_SOURCES))))
+HEADERS     := $(sort $(filter-out bpf/include/objects.h,$(wildcard bpf/include/*.h)) \
+               $(filter-out %.bpf.h,$(wildcard bpf/commands/*/*/*.h)))
 # v2 instructions: the verifiers of some kernels need ten times as many steps for v3
 BPF_FLAGS   := -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPFARCH) -g -O2 \
-               -Wall -Wextra -Werror -Wno-unused-parameter \
+               -Wall -Wextra -Werror -Wno-unused-parameter -Ibpf -Ibpf/include \
                -idirafter /usr/include/$(ARCH)-linux-gnu -idirafter /usr/include
 
 # Generic code of one module is specialized in another; accesses to the same variable are proven apart by tests in
@@ -33,15 +35,15 @@ RELEASE_FLAGS := -c release -Xswiftc -cross-module-optimization -Xswiftc -enforc
                  --static-swift-stdlib -Xswiftc -static-executable -Xlinker --icf=safe \
                  $(addprefix -Xlinker ,$(LIBRARIES))
 
-VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/Tools/Version.swift)
+VERSION := $(shell sed -n 's/^let apusVersion = "\(.*\)"/\1/p' Sources/CommandKit/Entry/Version.swift)
 PREFIX  ?= /usr/local
 # The same sources give the same archives.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 TARBALL := build/apus-$(VERSION)-$(ARCH).tar.gz
-C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
+C_FILES := $(wildcard bpf/*.c bpf/include/*.h bpf/lib/*.h bpf/commands/*/*/*.[ch] Sources/C*/*.c Sources/C*/*.h Sources/C*/include/*.h)
 
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-test run test test-fast test-kernels bench bench-programs dist deb install format lint clean
+.PHONY: all setup setup-test run test test-fast test-new-command test-kernels bench bench-programs dist deb install format lint clean
 all: build/apus
 
 # SwiftPM knows what is out of date; this makefile only knows what it needs first.
@@ -64,7 +66,7 @@ STACK_PROGRAMS := system-python bash perl c c-static c-static-pie c++
 
 # Each part by itself: make test-fast, make test-kernels. APUS_SKIP_KERNELS=1 leaves the other kernels out.
 test: setup-test
-	@$(MAKE) lint test-fast dist
+	@$(MAKE) lint test-fast test-new-command dist
 	scripts/test-static build/dist/apus
 	scripts/generate-docs --apus build/dist/apus --readme README.md --check
 	scripts/check-stacks --apus build/dist/apus --stops 20 --seconds 1 --least 95 $(STACK_PROGRAMS)
@@ -75,6 +77,11 @@ FUZZ_SECONDS ?= 5
 test-fast: bpf programs
 	$(SWIFT) build --build-tests
 	APUS_FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test-as-root
+
+# A command of each shape, as scripts/new-command writes it.
+test-new-command: bpf programs
+	$(SWIFT) build --build-tests
+	scripts/test-new-command
 
 test-kernels: dist
 	scripts/test-on-kernels $(addprefix -k ,$(KERNELS))
@@ -132,18 +139,38 @@ clean:
 # --- BPF objects -----------------------------------------------------------------------------------------------
 .PHONY: bpf programs FORCE
 FORCE:
-bpf: build/bpf/objects.inc build/syscalls.inc build/commit.inc
+bpf: bpf/include/module.modulemap build/bpf/objects.inc build/syscalls.inc build/commit.inc \
+	Sources/CommandKit/Entry/CommandList.swift Tests/TracingTests/Layouts.swift
 
-build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+vpath %.bpf.c $(dir $(BPF_SOURCES))
+build/bpf/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
 	@$(OBJCOPY) --strip-debug $@
 
-build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) Makefile scripts/embed-objects
+build/bpf/objects.inc: $(BPF_OBJECTS) $(HEADERS) build/bpf/headers Makefile scripts/embed-objects
 	@mkdir -p $(@D)
 	scripts/embed-objects $(HEADERS) $(BPF_OBJECTS) > $@
-	@# the compiler's module cache looks at this file's time, not at headers that are new in the folder
-	@touch bpf/include/module.modulemap
+
+# Those whose folders there are. Written only when it changes, as the next one.
+Sources/CommandKit/Entry/CommandList.swift: FORCE
+	@mkdir -p build
+	@scripts/command-list >build/commands.swift
+	@cmp -s build/commands.swift $@ || cp build/commands.swift $@
+
+Tests/TracingTests/Layouts.swift: FORCE
+	@mkdir -p build
+	@scripts/struct-sizes $(HEADERS) >build/layouts.swift
+	@cmp -s build/layouts.swift $@ || cp build/layouts.swift $@
+
+# Made anew when a header changes, or the compiler would go on with the layouts that it remembers.
+bpf/include/module.modulemap: $(HEADERS) build/bpf/headers Makefile scripts/module-map
+	scripts/module-map $(HEADERS) > $@
+
+# A header that has gone is no newer than anything.
+build/bpf/headers: FORCE
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "$(HEADERS)" ] || echo "$(HEADERS)" >$@
 
 build/syscalls.inc: scripts/syscall-names Makefile
 	@mkdir -p $(@D)
@@ -157,7 +184,9 @@ build/commit.inc: FORCE
 		[ "$$(cat $@ 2>/dev/null)" = "$$line" ] || echo "$$line" >$@
 
 # --- Programs that tests trace ---------------------------------------------------------------------------------
-PROGRAMS := $(patsubst Tests/Programs/%.c,build/programs/%,$(wildcard Tests/Programs/*.c))
+# Those of all, and those of one command, in its folder.
+PROGRAM_SOURCES := $(wildcard Tests/Programs/*.c Tests/Commands/*/*/programs/*.c)
+PROGRAMS := $(sort $(patsubst %.c,build/programs/%,$(notdir $(PROGRAM_SOURCES))))
 # Those of C++ that are traced on other kernels, too.
 PROGRAMS += build/programs/ways-out
 programs: $(PROGRAMS)
@@ -166,11 +195,14 @@ programs: $(PROGRAMS)
 build/programs/pool: STATIC :=
 build/programs/%: STATIC := -static
 
-build/programs/%: Tests/Programs/%.c
+vpath %.c Tests/Programs $(wildcard Tests/Commands/*/*/programs)
+vpath %.cpp Tests/Programs $(wildcard Tests/Commands/*/*/programs)
+
+build/programs/%: %.c
 	@mkdir -p $(@D)
 	cc -O2 -g -Wall $(STATIC) -pthread $< -o $@
 
-build/programs/%: Tests/Programs/%.cpp
+build/programs/%: %.cpp
 	@mkdir -p $(@D)
 	g++ -O2 -g -Wall $(STATIC) -pthread $< -o $@
 

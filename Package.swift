@@ -63,16 +63,18 @@ let package = Package(
             name: "Tracing",
             dependencies: ["CLibbpf", "CBPFPrograms", "CSupport", "CZlib", "Processes"],
             swiftSettings: swiftSettings),
+        // The commands, what they share, and what they stand on.
         .target(
-            name: "Tools",
+            name: "Commands",
             dependencies: [
                 "Arithmetic", "CBPFPrograms", "CSupport", "Probing", "Processes", "Reading", "Reporting",
                 "Symbolization",
                 "Tracing", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            path: "Sources", sources: ["Commands", "CommandKit", "Capture", "StackWalking"],
             swiftSettings: smallSettings),
-        .executableTarget(name: "apus", dependencies: ["Tools"], swiftSettings: swiftSettings),
+        .executableTarget(name: "apus", dependencies: ["Commands"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ProcessesTests", dependencies: ["Processes", "TestSupport"], swiftSettings: swiftSettings),
         .testTarget(
@@ -102,13 +104,11 @@ let package = Package(
             name: "TracingTests", dependencies: ["Tracing", "CBPFPrograms", "TestSupport"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ToolsTests",
+            name: "CommandTests",
             dependencies: [
-                "Arithmetic", "Reading", "Symbolization", "TestSupport", "Tools", "Unwinding",
+                "Arithmetic", "Commands", "Reading", "Symbolization", "TestSupport", "Unwinding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
-        .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport"], swiftSettings: swiftSettings),
     ]
 )

@@ -151,20 +151,20 @@ BOUNDS = (
     Bound("`apus probes` without one", " ms", lambda figures: median(figures["start"]["all_probes_ms"]), most=300),
 )
 
-TESTS = "Tests/EndToEndTests"
+TESTS = "Tests/CommandTests"
 HELD_BY_TESTS = (
-    ("a thread that burns a core for ten seconds has 990 samples at 99 Hz, within 2 %", f"`{TESTS}/StackTests.swift`"),
+    ("a thread that burns a core for ten seconds has 990 samples at 99 Hz, within 2 %", f"`{TESTS}/Time/StackTests.swift`"),
     ("sleep and lock split a producer's time 80 to 20, within 2; the sum is its wall time less its CPU time, within 1 %",
-     f"`{TESTS}/StackTests.swift`"),
+     f"`{TESTS}/Time/StackTests.swift`"),
     ("late wake-ups are reported once, at least 95 % blame the one that ran, and their sum is the kernel's, within 2 %",
-     f"`{TESTS}/SchedulerTests.swift`"),
-    ("at least 99 % of user frames of processes that are gone are known", f"`{TESTS}/ShortLivedTests.swift`"),
+     f"`{TESTS}/Scheduler/SchedulerTests.swift`"),
+    ("at least 99 % of user frames of processes that are gone are known", f"`{TESTS}/Time/ShortLivedTests.swift`"),
     ("at least 99.9 % of names, files and lines are those of gdb, addr2line and llvm-symbolizer",
      "`Tests/SymbolizationTests/StockOracleTests.swift`, `DWARFOracleTests.swift`"),
     ("rows of unwinding tables are those of libdw; stacks are those of gdb",
      "`Tests/UnwindingTests/OracleTests.swift`; `scripts/check-stacks`, where a long run asks for 99.5 %"),
     ("leaks are told to the byte, for every function of the allocator and after a million random operations; targets survive "
-     "attaching and detaching under load", f"`{TESTS}/MemleakTests.swift`"),
-    ("filetop counts what was read and written, syscount what strace counts", f"`{TESTS}/FiletopTests.swift`, `SyscountTests.swift`"),
+     "attaching and detaching under load", f"`{TESTS}/Memory/Memleak/MemleakTests.swift`"),
+    ("filetop counts what was read and written, syscount what strace counts", f"`{TESTS}/Files/Filetop/FiletopTests.swift`, `SyscountTests.swift`"),
     ("the same cases on 5.10, 6.1, 6.12 and 7.x, in minutes", "`scripts/test-on-kernels`, which prints how long it took"),
 )

@@ -25,12 +25,14 @@ class Setup:
         return subprocess.run([self.apus, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def program(name: str, *, folder: str = "Tests/Programs", static: bool = True) -> str:
-    """The path of a C program of this project, compiled when it is out of date.
+def program(name: str, *, folder: str | None = None, static: bool = True) -> str:
+    """The path of a C program of this project, compiled when it is out of date: one of `folder`, or one that tests
+    trace, too.
 
     One whose allocator is probed must not be static: the peers look for a library.
     """
-    source = ROOT / folder / f"{name}.c"
+    folders = [ROOT / folder] if folder else [ROOT / "Tests/Programs", *ROOT.glob("Tests/Commands/*/*/programs")]
+    source = next(path / f"{name}.c" for path in folders if (path / f"{name}.c").exists())
     target = PROGRAMS / name
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:

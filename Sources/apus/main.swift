@@ -1,5 +1,5 @@
+internal import Commands
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
-internal import Tools
 
 exit(runApus(CommandLine.arguments))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Testing
 
 /// The names of programs, maps and variables that the Swift sources use, read from the sources themselves, so that
 /// a new command is covered without an entry anywhere.
@@ -14,16 +15,23 @@ struct SourceNames {
         var description: String { "\(name) in \(file)" }
     }
 
+    /// Those below `Sources` whose code names what is in objects.
+    private static let folders = ["Commands", "CommandKit", "Capture", "StackWalking", "Tracing"]
+
     private let files: [(name: String, text: String)]
 
     init() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        files = try ["Sources/Tools", "Sources/Tracing"].flatMap { folder in
-            let path = root.appendingPathComponent(folder).path
-            return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+        files = try Self.folders.flatMap { folder in
+            let path = root.appendingPathComponent("Sources/\(folder)").path
+            let names = try FileManager.default.subpathsOfDirectory(atPath: path).sorted()
                 .filter { $0.hasSuffix(".swift") }
-                .map { ($0, try String(contentsOfFile: path + "/" + $0, encoding: .utf8)) }
+            try #require(!names.isEmpty, "no source is found in \(path)")
+            return try names.map { name in
+                let text = try String(contentsOfFile: path + "/" + name, encoding: .utf8)
+                return (String(name.split(separator: "/").last ?? ""), text)
+            }
         }
     }
 

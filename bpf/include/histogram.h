@@ -13,6 +13,16 @@
 #define HISTOGRAM_SUB (1 << HISTOGRAM_SUB_BITS)
 #define HISTOGRAM_BUCKETS 320 /* up to 2^42 units */
 
+/* What a histogram is of. */
+enum histogram_by {
+	BY_NOTHING = 0,
+	BY_PROCESS = 1,
+	BY_THREAD = 2,
+	BY_PID_NAMESPACE = 3,
+	BY_CGROUP = 4,
+	BY_CPU = 5,
+};
+
 struct histogram_key {
 	__u64 id; /* what the histogram is of: a thread, a process, …; 0 for all */
 	__u32 cpu; /* the CPU that counts, where several could: each has its own */

@@ -14,16 +14,6 @@ enum wait_kind {
 	WAIT_NEW = 3, /* it had just been created */
 };
 
-/* What a histogram is of. */
-enum histogram_by {
-	BY_NOTHING = 0,
-	BY_PROCESS = 1,
-	BY_THREAD = 2,
-	BY_PID_NAMESPACE = 3,
-	BY_CGROUP = 4,
-	BY_CPU = 5,
-};
-
 /* What runqlat and cpudist measure. */
 enum measured_time {
 	MEASURE_RUN_QUEUE = 0, /* runnable, until it runs */

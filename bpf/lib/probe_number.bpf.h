@@ -7,7 +7,7 @@
 #ifndef APUS_PROBE_NUMBER_BPF_H
 #define APUS_PROBE_NUMBER_BPF_H
 
-#include "../include/funccount.h"
+#include "../include/probe_number.h"
 
 /* One 64-bit load that the compiler can neither fold nor move. */
 #define COPIED_PROBE_NUMBER()                                                  \

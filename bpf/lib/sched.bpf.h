@@ -8,6 +8,7 @@
 
 #include "../include/scheduler.h"
 #include "task.bpf.h"
+#include "task_histogram.bpf.h"
 
 #define TASKS_REMEMBERED 65536
 #define THROTTLE_DEPTH 4 /* levels of cgroups whose bandwidth limits are looked at */
@@ -112,53 +113,6 @@ static __always_inline void switched_out(struct task_struct *task, __u32 thread,
 	else if (!sched_config.wakeups_only && (preempted || state == TASK_RUNNING) &&
 		 scheduled_task_wanted(task, TASK_FIELD(direct, task, tgid), thread))
 		begin_wait(task, thread, now, WAIT_PREEMPTED, direct);
-}
-
-/* The key of the histogram that an event of this task counts in. */
-static __always_inline struct histogram_key histogram_key_of(struct task_struct *task, __u32 by)
-{
-	struct histogram_key key = {.cpu = bpf_get_smp_processor_id()};
-	__u32 namespace;
-
-	switch (by) {
-	case BY_PROCESS:
-		key.id = BPF_CORE_READ(task, tgid);
-		break;
-	case BY_THREAD:
-		key.id = BPF_CORE_READ(task, pid);
-		key.cpu = 0;
-		break;
-	case BY_PID_NAMESPACE:
-		own_number(task, &namespace);
-		key.id = namespace;
-		break;
-	case BY_CGROUP:
-		key.id = cgroup_id(task);
-		break;
-	case BY_CPU:
-		key.id = key.cpu;
-		break;
-	}
-	return key;
-}
-
-static __always_inline void count_for(struct task_struct *task, __u64 ns, __u32 by)
-{
-	struct histogram_key key = histogram_key_of(task, by);
-	struct histogram *histogram = histogram_of(&key);
-
-	if (!histogram)
-		return;
-	if (!histogram->count) {
-		histogram->process = process_number(task);
-		histogram->thread = thread_number(task);
-	}
-	/* A thread may take a name after its first event: the last one is the best. */
-	if (by == BY_PROCESS)
-		BPF_CORE_READ_INTO(&histogram->comm, task, group_leader, comm);
-	else if (by == BY_THREAD)
-		BPF_CORE_READ_INTO(&histogram->comm, task, comm);
-	count_duration(histogram, ns);
 }
 
 /*

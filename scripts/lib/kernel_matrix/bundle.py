@@ -60,16 +60,18 @@ def is_static(program: Path) -> bool:
     return "not a dynamic" in done.stdout + done.stderr or "statically linked" in done.stdout
 
 
-def compile_programs(names: list[str], sources: Path, built: Path) -> list[Path]:
+def compile_programs(names: list[str], tests: Path, built: Path) -> list[Path]:
     """Static, so that they run in a guest that has no libraries. Unchanged ones are kept."""
     built.mkdir(parents=True, exist_ok=True)
-    return [_compile(_source(sources, name), built / name) for name in sorted(set(names))]
+    return [_compile(program_source(tests, name), built / name) for name in sorted(set(names))]
 
 
-def _source(sources: Path, name: str) -> Path:
-    """In C++, if there is such a file."""
-    other = sources / f"{name}.cpp"
-    return other if other.exists() else sources / f"{name}.c"
+def program_source(tests: Path, name: str) -> Path:
+    """In Programs, or in the folder of the command that it is for."""
+    usual = tests / "Programs" / f"{name}.c"
+    folders = [usual.parent, *sorted(tests.glob("Commands/*/*/programs"))]
+    found = (folder / f"{name}{ending}" for ending in (".c", ".cpp") for folder in folders)
+    return next((path for path in found if path.exists()), usual)
 
 
 def _compile(source: Path, target: Path) -> Path:

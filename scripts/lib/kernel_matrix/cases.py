@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The case files: Tests/KernelCases/COMMAND.cases, one for each command of apus.
+"""The case files: Tests/Commands/AREA/COMMAND/COMMAND.cases, one for each command of apus.
 
     # opensnoop.cases
-    program open-many                         build/programs/open-many, from Tests/Programs/open-many.c
+    program open-many                         build/programs/open-many, from programs/open-many.c there,
+                                              or from Tests/Programs
     module veth                               a kernel module the cases need
     dry-run args -p 1                         what `apus COMMAND --dry-run` needs besides
     refuses on 5.10, 6.1: needs kernel 6\\.4   the whole command (its dry run too) is refused there

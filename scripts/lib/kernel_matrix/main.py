@@ -19,8 +19,7 @@ from .evaluate import FAILED, PASSED, REFUSED, SKIPPED
 from .kernels import HarnessError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-CASE_FILES = REPOSITORY / "Tests" / "KernelCases"
-PROGRAMS = REPOSITORY / "Tests" / "Programs"
+CASE_FILES = REPOSITORY / "Tests" / "Commands"
 README = REPOSITORY / "README.md"
 # Cases of the executable itself rather than of one of its commands.
 GENERAL = "apus"
@@ -29,7 +28,7 @@ GENERAL = "apus"
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="test-on-kernels",
-        description="Runs the cases in Tests/KernelCases with the static apus on the kernels Apus supports, "
+        description="Runs the cases in Tests/Commands with the static apus on the kernels Apus supports, "
         "in virtual machines, and on the running kernel (as root).",
         epilog="The format of the cases: scripts/lib/kernel_matrix/cases.py. Kernels are kept in "
         "APUS_KERNEL_CACHE (default ~/.cache/apus-kernels); APUS names another executable.",
@@ -114,7 +113,7 @@ def list_commands(apus: Path) -> list[str]:
 def case_files(folder: Path, commands: list[str]) -> dict[str, CaseFile]:
     """The case file of each command; a command without one has its dry run all the same."""
     files = {command: CaseFile(command) for command in commands}
-    for path in sorted(folder.glob("*.cases")):
+    for path in sorted(folder.rglob("*.cases")):
         if path.stem not in commands and path.stem != GENERAL:
             raise CaseError(f"{path.name}: apus has no command {path.stem}")
         files[path.stem] = cases.read(path)
@@ -140,7 +139,7 @@ def make_plan(
 ) -> Plan:
     used = [files[command] for command in dict.fromkeys(case.command for case in selected)]
     programs = bundle.compile_programs(
-        [name for file in used for name in file.programs], PROGRAMS, REPOSITORY / "build" / "programs"
+        [name for file in used for name in file.programs], REPOSITORY / "Tests", REPOSITORY / "build" / "programs"
     )
     modules = list(dict.fromkeys(name for file in used for name in file.modules))
     binaries = work / "bin"
