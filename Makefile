@@ -143,6 +143,8 @@ bpf: bpf/include/module.modulemap build/bpf/objects.inc build/syscalls.inc build
 	Sources/CommandKit/Entry/CommandList.swift Tests/TracingTests/Layouts.swift
 
 vpath %.bpf.c $(dir $(BPF_SOURCES))
+# Where a source was before it has moved: what remembers that place is made anew.
+bpf/%.bpf.c: ;
 build/bpf/%.bpf.o: %.bpf.c Makefile
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
