@@ -77,6 +77,7 @@ FUZZ_SECONDS ?= 5
 test-fast: bpf programs
 	$(SWIFT) build --build-tests
 	APUS_FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/test-as-root
+	python3 -m unittest -q Tests/KernelMatrix/test_harness.py
 
 # A command of each shape, as scripts/new-command writes it.
 test-new-command: bpf programs
