@@ -179,6 +179,7 @@ static void restore_signals(void)
 	struct sigaction usual = {.sa_handler = SIG_DFL};
 
 	sigaction(SIGPIPE, &usual, NULL);
+	sigaction(SIGXFSZ, &usual, NULL);
 	apus_give_signals_back();
 }
 

@@ -46,6 +46,12 @@ private func perform(
         try writeOutput([apusFullVersion])
         return 0
     }
+    if arguments.last == "--", messageName(name, arguments) != "apus" {
+        writeError(
+            "\(messageName(name, arguments)): there is no command behind '--': give one, or leave out '--' "
+                + "(--help shows the options)")
+        return ExitCode.validationFailure.rawValue
+    }
     do {
         var parsed = try command.parseAsRoot(arguments)
         try parsed.run()

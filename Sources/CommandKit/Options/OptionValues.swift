@@ -49,16 +49,19 @@ func parseSeconds(_ text: String) throws -> Double {
     return seconds
 }
 
-/// The number of a CPU that there is or can be: the kernel's, which may be offline.
+/// The number of a CPU, of this machine or another one.
 func parseCPU(_ text: String) throws -> Int32 {
     guard let cpu = Int32(text), cpu >= 0 else {
-        throw ValidationError("'\(escaped(text))' is no CPU: give its number, from 0.")
-    }
-    let count = possibleCPUs()
-    guard cpu < count else {
-        throw ValidationError("there is no CPU \(cpu) here: give 0\(count > 1 ? " to \(count - 1)" : "").")
+        throw ValidationError("invalid CPU '\(escaped(text))': expected its number, from 0.")
     }
     return cpu
+}
+
+/// Refuses a CPU that there is not and cannot be; one that is offline may come.
+func requireCPU(_ cpu: Int32?) throws {
+    let count = possibleCPUs()
+    guard let cpu, cpu >= count else { return }
+    throw CommandFailure("there is no CPU \(cpu) here: give 0\(count > 1 ? " to \(count - 1)" : "")")
 }
 
 /// Microseconds, up to what is safe to count in nanoseconds.

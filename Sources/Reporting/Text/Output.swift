@@ -27,7 +27,9 @@ package final class Output {
 
     package init(descriptor: Int32 = 1) {
         self.descriptor = descriptor
+        // A write that fails is said in a sentence, and what was found so far is not lost.
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         var status = stat()
         let known = fstat(descriptor, &status) == 0
         mayBlock = !known || status.st_mode & S_IFMT != S_IFREG

@@ -16,7 +16,7 @@ package struct BPFError: Error, CustomStringConvertible {
     package init(_ operation: String, code: Int32, advice: String? = nil, log: String? = nil) {
         self.operation = operation
         self.code = code < 0 ? -code : code
-        self.advice = advice
+        self.advice = advice ?? (self.code == EMFILE ? "raise the limit of open files with ulimit -n" : nil)
         self.log = log
     }
 

@@ -37,6 +37,24 @@ extension EndToEnd {
             #expect(result.errors.hasSuffix("cannot write the output: ENOSPC\n"))
         }
 
+        /// A limit of the size of files is a failure like a full disk, and no signal that nobody explains.
+        @Test func aLimitOfFileSizesIsAFailure() throws {
+            let folder = try TemporaryFolder()
+            let script = "ulimit -f 0; exec \"$0\" opensnoop --duration 0.1 > '\(folder.path("output"))'"
+            let result = try Finished(["sh", "-c", script, Harness.apus], patience: 60)
+            // The file that takes our messages here has the same limit.
+            #expect(result.end == .exited(1))
+        }
+
+        @Test func fewDescriptorsAreSaid() throws {
+            let result = try Finished(
+                ["sh", "-c", "ulimit -n 12; exec \"$0\" opensnoop --duration 0.1", Harness.apus], patience: 60
+            )
+            #expect(result.end == .exited(1))
+            #expect(
+                result.errors.contains("raise the limit of open files with ulimit -n"), "\(result.errors)")
+        }
+
         @Test func allOfThemMayBeClosed() throws {
             let result = try run(["opensnoop", "--duration", "0.1"], "<&- >&- 2>&-")
             #expect(result.end == .exited(1))

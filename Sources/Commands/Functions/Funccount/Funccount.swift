@@ -55,6 +55,7 @@ package struct Funccount: TracingCommand {
     private static let kinds: Set<ProbeKind> = [.tracepoint, .rawtracepoint, .kprobe, .uprobe, .usdt]
 
     package func trace(_ session: Session) throws {
+        try requireCPU(cpu)
         let targets = try pattern.targets(Self.kinds, session)
         let object = try session.open("funccount")
         ProbeTargets.configure(object, Self.programs, targets)

@@ -118,6 +118,7 @@ package struct Funclatency: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
+        try requireCPU(cpu)
         let targets = try pattern.targets(Self.kinds, session, returns: returnProbes)
         let ofKernel = targets?.targets.first?.kind == .kprobe
         let object = try session.open("funclatency")
