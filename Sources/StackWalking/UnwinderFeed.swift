@@ -31,21 +31,25 @@ final class UnwinderFeed {
     private(set) var unwinders: [StackUnwinder] = []
     private var meanings: [MeaningTable] = []
     private let symbolizer: Symbolizer
-    private var changed: Set<Int32> = []
+    /// Processes that have changed, and up to when everything was as programs have been told.
+    private var changed: [Int32: UInt64] = [:]
     /// Processes that have mapped so much that to tell of it takes long, and until when what they map has to wait.
     private var busyUntil: [Int32: UInt64] = [:]
-    /// Of those that wait: up to when programs know all.
-    private var toldUpTo: [Int32: UInt64] = [:]
 
     /// Remembers from now on what changes.
     ///
     /// - Parameter only: the processes that matter; nil for all.
     init(_ symbolizer: Symbolizer, only: WatchedProcesses?) {
         self.symbolizer = symbolizer
-        symbolizer.codeChanged = { [unowned self] process in
-            if only?.contains(process) ?? true { changed.insert(process) }
+        symbolizer.codeChanged = { [unowned self] process, time in
+            guard only?.contains(process) ?? true else { return }
+            let before = time.map { $0 - min($0, Self.lateness) } ?? known
+            changed[process] = min(changed[process] ?? before, before)
         }
     }
+
+    /// How much later than code is mapped its event may be, in nanoseconds: tasks can be preempted in between.
+    private static let lateness: UInt64 = 1_000_000
 
     /// Tells these of what is known, and from now on of what changes.
     func serve(_ unwinders: [StackUnwinder], _ meanings: [MeaningTable]) {
@@ -55,7 +59,7 @@ final class UnwinderFeed {
     }
 
     /// Files of code that nobody has been told of.
-    var newModules: [Module] { changed.flatMap { symbolizer.code(of: $0) ?? [] }.compactMap(\.module) }
+    var newModules: [Module] { changed.keys.flatMap { symbolizer.code(of: $0) ?? [] }.compactMap(\.module) }
 
     /// Code in whose place there was other code, and when programs may have used the rules of that, in nanoseconds of
     /// the monotonic clock.
@@ -74,10 +78,11 @@ final class UnwinderFeed {
         defer { known = time ?? known }
         guard !changed.isEmpty else { return }
         let began = monotonicNanoseconds()
-        let waiting = changed.filter { hasToWait($0, at: began) }
-        let all = changed.subtracting(waiting).map { (process: $0, code: symbolizer.code(of: $0)) }
+        let waiting = changed.filter { hasToWait($0.key, at: began) }
+        let all = changed.filter { waiting[$0.key] == nil }
+            .map { (process: $0.key, before: $0.value, code: symbolizer.code(of: $0.key)) }
         StackUnwinder.addTables(of: all.flatMap { $0.code ?? [] }.compactMap(\.module), to: unwinders)
-        for (process, code) in all { tell(process, code) }
+        for (process, before, code) in all { tell(process, code, knownUpTo: before) }
         changed = waiting
     }
 
@@ -89,13 +94,11 @@ final class UnwinderFeed {
             busyUntil[process] = nil
             return false
         }
-        toldUpTo[process] = toldUpTo[process] ?? known
         return true
     }
 
     /// - Parameter code: nil if the process has ended.
-    private func tell(_ process: Int32, _ code: [CodeRegion]?) {
-        defer { toldUpTo[process] = nil }
+    private func tell(_ process: Int32, _ code: [CodeRegion]?, knownUpTo before: UInt64) {
         guard let code else {
             for unwinder in unwinders { unwinder.remove(process) }
             for table in meanings { table.remove(process) }
@@ -107,7 +110,7 @@ final class UnwinderFeed {
         for (index, unwinder) in unwinders.enumerated() {
             let replaced = unwinder.update(process, code, meaning: meaning)
             // Each has been told the same.
-            if index == 0, !replaced.isEmpty { note(replaced, of: process) }
+            if index == 0, !replaced.isEmpty { note(replaced, of: process, since: before) }
         }
         guard !unwinders.isEmpty, code.count > Self.many else { return }
         let now = monotonicNanoseconds()
@@ -124,8 +127,7 @@ final class UnwinderFeed {
     /// Forgets the changes of processes that have ended.
     func forgetEnded() { changes = changes.filter { symbolizer.isLiving($0.key) } }
 
-    private func note(_ replaced: [Range<UInt64>], of process: Int32) {
-        let before = toldUpTo[process] ?? known
+    private func note(_ replaced: [Range<UInt64>], of process: Int32, since before: UInt64) {
         let time = before...max(before, monotonicNanoseconds())
         var all = changes[process] ?? []
         all += replaced.map { Change(code: $0, time: time) }

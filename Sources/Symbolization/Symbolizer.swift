@@ -36,8 +36,9 @@ package final class Symbolizer {
     /// Of all images.
     var lastMeaning: UInt32 = 0
     private var debugFileServer: DebugFileServer?
-    /// Called when the code of a process may have changed.
-    package var codeChanged: ((_ process: Int32) -> Void)?
+    /// Called when the code of a process may have changed, with the time of that; nil if that is not known, as when it
+    /// was seen by looking.
+    package var codeChanged: ((_ process: Int32, _ time: UInt64?) -> Void)?
     /// Whether something was read since the limit was last looked at.
     private var hasGrown = false
 
@@ -87,7 +88,7 @@ package final class Symbolizer {
         cachedFrames += image.cachedFrames
         if handle >= 0, image.hasOther, image.openPerfMap(root: handle) { counts.filesOpened += 1 }
         image.observationTook = monotonicNanoseconds() - image.observedAt
-        codeChanged?(process)
+        codeChanged?(process, nil)
     }
 
     /// Where /proc has a process's mappings and files.

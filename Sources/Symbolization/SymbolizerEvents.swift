@@ -55,7 +55,7 @@ extension Symbolizer {
         let region = region(of: mapping, generation: code.generation, process: process)
         forgetFrames(of: image)
         if image.add(region, at: time) { renewMeaning(of: image) }
-        codeChanged?(process)
+        codeChanged?(process, time)
         if case .other = region.content, image.perfMap == nil { openPerfMap(of: process, image) }
     }
 
@@ -66,7 +66,7 @@ extension Symbolizer {
         let image = ProcessImage(since: time)
         if let parent = table.current(parent) { image.inherit(from: parent) }
         table.begin(image, for: child)
-        codeChanged?(child)
+        codeChanged?(child, time)
         closeUnused()
     }
 
@@ -76,7 +76,7 @@ extension Symbolizer {
         image.isWanted = table.current(process)?.isWanted ?? false
         renewMeaning(of: image)
         table.begin(image, for: process)
-        codeChanged?(process)
+        codeChanged?(process, time)
         closeUnused()
     }
 
@@ -89,7 +89,7 @@ extension Symbolizer {
         }
         withoutFirstThread.remove(process)
         table.retire(process)
-        codeChanged?(process)
+        codeChanged?(process, nil)
     }
 
     /// Other threads of a process than its first have ended.

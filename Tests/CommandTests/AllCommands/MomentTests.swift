@@ -115,6 +115,21 @@ extension EndToEnd {
             expect(rows, "two_keeps", 7)
         }
 
+        /// What happened long before a library was replaced is as sure as if it never was: also where nothing else on
+        /// the machine maps anything in between.
+        @Test func longBeforeAChangeNothingIsCut() throws {
+            let host = try build("host", "host", ["-pie"])
+            let tail = ["--", host, "plugins", "2000"] + (try libraries([]).prefix(2))
+            let waits = try Stack.all(try run(["offcputime", "--json", "-U", "--state", "1"] + tail).text)
+            let blocks = try leaks(tail)
+            let ends = waits.map(\.userStackEnd) + blocks.map(\.userStackEnd)
+            #expect(!ends.contains("remapped"), "\(waits) \(blocks)")
+            for part in ["one", "two"] {
+                #expect(sum(waits, part + "_waits") { $0.blocks.map(Int64.init) } == 3, "\(part): \(waits)")
+                #expect(self.blocks(blocks, part + "_keeps") == (part == "one" ? 5 : 7), "\(part): \(blocks)")
+            }
+        }
+
         /// The same of stacks that follow frame pointers, where the kernel walks them and adds them up.
         @Test(arguments: [[], ["-DSHIFT=9"]])
         func byFramePointers(shift: [String]) throws {
