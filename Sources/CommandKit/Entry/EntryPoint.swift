@@ -46,14 +46,12 @@ private func perform(
         try writeOutput([apusFullVersion])
         return 0
     }
-    if arguments.last == "--", messageName(name, arguments) != "apus" {
-        writeError(
-            "\(messageName(name, arguments)): there is no command behind '--': give one, or leave out '--' "
-                + "(--help shows the options)")
-        return ExitCode.validationFailure.rawValue
-    }
     do {
         var parsed = try command.parseAsRoot(arguments)
+        // An empty variable behind it would have the whole machine traced.
+        if arguments.last == "--", (parsed as? any TracingCommand)?.targets.command.isEmpty ?? false {
+            throw ValidationError("there is no command behind '--': give one, or leave out '--'.")
+        }
         try parsed.run()
         return 0
     } catch let error as Output.WriteError {

@@ -46,6 +46,13 @@ extension EndToEnd {
             #expect(exec.lines.contains { $0.starts(with: Data("-p|--json|--|-x||".utf8)) })
         }
 
+        @Test(arguments: ["--", "--exec"])
+        func itsLastArgumentMayBeTwoDashes(option: String) throws {
+            let outcome = try run([option, "/bin/cat", "/dev/null", "--"])
+            #expect(outcome.end == .exited(0))
+            #expect(try outcome.rows(containing: "/dev/null").count == 1)
+        }
+
         @Test func inputAndOutputAreItsOwn() throws {
             let folder = try TemporaryFolder()
             let text = "a line that is no row \(UUID().uuidString)"
