@@ -67,10 +67,9 @@ final class TaskWatch {
     ///
     /// - Returns: whether some of it was lost: processes have to be looked at once more, and then nothing is missing.
     func begin() -> Bool {
-        let before = events.lost
         read()
         (lostBefore, lostAtFirst) = (events.lost, events.lost)
-        return events.lost > before
+        return events.lost > 0
     }
 
     private func read() {

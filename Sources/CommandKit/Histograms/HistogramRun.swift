@@ -89,9 +89,9 @@ final class HistogramRun {
             atEnd: {
                 if let baseline {
                     let records = histograms.all(loaded).map(names.record)
-                    try DistributionComparison(before: baseline, after: DistributionRecord.merged(records))
-                        .write(
-                            to: session.output, json: session.common.json)
+                    let after = DistributionRecord.merged(records)
+                    try DistributionComparison(before: baseline, after: after).write(
+                        to: session.output, json: session.common.json)
                 } else if schedule.count.map({ printed < $0 }) ?? true {
                     try print(loaded)
                 }

@@ -59,8 +59,9 @@ func parseCPU(_ text: String) throws -> Int32 {
 
 /// Refuses a CPU that there is not and cannot be; one that is offline may come.
 func requireCPU(_ cpu: Int32?) throws {
+    guard let cpu else { return }
     let count = possibleCPUs()
-    guard let cpu, cpu >= count else { return }
+    guard cpu >= count else { return }
     throw CommandFailure("there is no CPU \(cpu) here: give 0\(count > 1 ? " to \(count - 1)" : "")")
 }
 

@@ -89,10 +89,7 @@ extension Session {
 
     /// The processes that may be traced and live already: those that were chosen, or all.
     var livingProcesses: [Int32] {
-        guard let chosen = chosenTasks else { return ProcFS().processIDs() }
-        let owners = filter.threads.compactMap { filter.processOfThread[$0] ?? $0 }
-        let processes = Set(chosen.processes).union(owners).subtracting([launchedProcess].compactMap { $0 })
-        if processes.isEmpty && launchedProcess == nil { return ProcFS().processIDs() }
-        return processes.sorted()
+        guard let chosen = chosenProcesses else { return ProcFS().processIDs() }
+        return chosen.filter { $0 != launchedProcess }.sorted()
     }
 }

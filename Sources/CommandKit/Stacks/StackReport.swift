@@ -38,7 +38,10 @@ final class StackReport {
     }
 
     /// Follows what processes map from now on. To be called before programs are loaded.
+    ///
+    /// - Throws: `CommandFailure` if there are files to write that cannot be.
     func watch(_ session: Session) throws {
+        try options.pictures.requireWritable()
         guard !options.kernelOnly else { return }
         try names.watch(session.watchedProcesses, session)
     }

@@ -87,7 +87,6 @@ package struct Stackcount: TracingCommand {
 
     package func trace(_ session: Session) throws {
         try requireCPU(cpu)
-        try stacks.pictures.requireWritable()
         let targets = try pattern.targets(Self.kinds, session)
         var style = StackReport.Style(
             valueTypes: [Profile.ValueType(name: "calls", unit: "count")], title: "Calls")

@@ -113,7 +113,6 @@ package struct Offcputime: TracingCommand {
     }
 
     package func trace(_ session: Session) throws {
-        try stacks.pictures.requireWritable()
         let baseline = try histograms.compare.first.map(DistributionRecord.read)
         var style = StackReport.Style(
             valueTypes: [

@@ -147,7 +147,6 @@ package struct ProfileCommand: TracingCommand {
 
     package func trace(_ session: Session) throws {
         try requireCPU(cpu)
-        try stacks.pictures.requireWritable()
         let report = StackReport(stacks, style, json: common.json)
         try report.watch(session)
         let (loaded, unwinder) = try load(session, report.names)
